@@ -1,0 +1,3 @@
+#!/bin/sh
+# What macOS opens in a terminal on a double click.
+exec "$(dirname "$0")/start.sh" "$@"
