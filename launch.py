@@ -201,7 +201,7 @@ def explain_pip(text: str) -> str:
     causes = (
         (r"No space left|Errno 28|not enough space", "pip_disk"),
         (r"ConnectionError|NewConnectionError|Temporary failure|timed out|ProxyError|SSLError", "pip_network"),
-        (r"No matching distribution|Could not find a version", "pip_missing"),
+        (r"No matching distribution|Could not find a version|ResolutionImpossible|conflicting", "pip_missing"),
         (r"Permission denied|Access is denied|Errno 13|WinError 5", "pip_permission"),
     )
     for pattern, key in causes:
