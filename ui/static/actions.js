@@ -1,0 +1,29 @@
+// Buttons of a widget: data-action sends an 'action' event to Python with all data- values, data-copy copies a text.
+element.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
+  if (!button || button.disabled) return;
+  if (button.dataset.copy !== undefined) {
+    const label = button.textContent;
+    await copy(button.dataset.copy);
+    button.textContent = button.dataset.copied;
+    setTimeout(() => (button.textContent = label), 1500);
+    return;
+  }
+  if (!button.dataset.action) return;
+  if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
+  // A second click within a second is a double click, not a second wish.
+  const now = Date.now();
+  if (now - Number(element.dataset.clicked || 0) < 800 && element.dataset.last === button.dataset.action) return;
+  element.dataset.clicked = now;
+  element.dataset.last = button.dataset.action;
+  trigger("action", { ...button.dataset });
+});
+
+async function copy(text) {
+  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  const area = Object.assign(document.createElement("textarea"), { value: text });
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}

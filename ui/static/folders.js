@@ -1,0 +1,124 @@
+// The folder picker. Body of js_on_load of ui/picker.py: element, props, server.
+// A button anywhere with data-browse="<element id of a text box>" and data-kind="folder" or "model" opens it.
+// props.value: the texts, by name.
+const text = (name) => props.value[name];
+const REMEMBER = "athanor.folders.";
+document.getElementById("folder-picker")?.remove();
+
+const dialog = document.createElement("dialog");
+dialog.id = "folder-picker";
+dialog.className = "athanor-dialog";
+dialog.innerHTML = `
+  <form method="dialog">
+    <header><strong></strong><button type="button" class="picker-close"></button></header>
+    <div class="picker-path">
+      <button type="button" class="picker-up">&#8593;</button>
+      <input type="text" spellcheck="false" autocomplete="off" list="folder-picker-completions">
+      <datalist id="folder-picker-completions"></datalist>
+    </div>
+    <div class="picker-body"><nav></nav><ul></ul></div>
+    <footer><span></span><button type="button" class="picker-choose"></button></footer>
+  </form>`;
+document.body.append(dialog);
+const find = (selector) => dialog.querySelector(selector);
+const input = find("input");
+let target = "";
+let kind = "folder";
+let listing = null;
+let selected = "";
+
+function button(label, path, note, choosable) {
+  const item = document.createElement("li");
+  const entry = document.createElement("button");
+  entry.type = "button";
+  const name = document.createElement("span");
+  name.textContent = label;
+  const small = document.createElement("small");
+  small.textContent = note;
+  entry.append(name, small);
+  entry.addEventListener("click", () => (choosable === "file" ? choose(path) : show(path)));
+  item.append(entry);
+  item.className = choosable;
+  return item;
+}
+
+function size(bytes) {
+  return bytes >= 2 ** 30 ? (bytes / 2 ** 30).toFixed(1) + " GB" : Math.round(bytes / 2 ** 20) + " MB";
+}
+
+function note(entry) {
+  if (entry.num_bytes !== null) return size(entry.num_bytes);
+  if (entry.is_model) return text("model");
+  if (!entry.num_images) return "";
+  return text("pictures").replace("{count}", entry.num_images + (entry.more ? "+" : ""));
+}
+
+async function show(path) {
+  const answer = await server.list_folders({ path, kind });
+  listing = answer;
+  selected = answer.path;
+  input.value = answer.path;
+  find(".picker-up").disabled = !answer.parent;
+  find("nav").replaceChildren(...answer.places.map((place) => button(place.name, place.path, "", "dir")));
+  const rows = answer.entries.map((e) => button(e.name, e.path, note(e), e.is_dir ? (e.is_model ? "dir is-model" : "dir") : "file"));
+  find("ul").replaceChildren(...rows);
+  find("ul").scrollTop = 0;
+  const count = kind === "folder" && answer.num_images ? text("pictures").replace("{count}", answer.num_images) : "";
+  const hidden = answer.num_hidden ? text("hidden").replace("{count}", answer.num_hidden) : "";
+  find("footer span").textContent = text(answer.error) || [count, hidden].filter(Boolean).join(" · ") || (rows.length ? "" : text("empty"));
+  find("footer span").classList.toggle("is-error", Boolean(answer.error));
+}
+
+// Writes into the text box as typing would, so that Gradio notices.
+function choose(path) {
+  const field = document.querySelector(`[id="${CSS.escape(target)}"] textarea, [id="${CSS.escape(target)}"] input`) ||
+    document.getElementById(target)?.querySelector("textarea, input");
+  localStorage.setItem(REMEMBER + kind, path);
+  dialog.close();
+  if (!field) return;
+  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set.call(field, path);
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  field.dispatchEvent(new Event("change", { bubbles: true }));
+  field.focus();
+  field.blur();
+}
+
+async function open(id, wanted) {
+  target = id;
+  kind = wanted;
+  const field = document.getElementById(id)?.querySelector("textarea, input");
+  find("header strong").textContent = text(kind === "model" ? "choose_model" : "choose_folder");
+  find(".picker-close").textContent = text("cancel");
+  find(".picker-choose").textContent = text("choose");
+  find(".picker-up").title = text("up");
+  input.setAttribute("aria-label", text("path"));
+  dialog.showModal();
+  await show(field?.value || localStorage.getItem(REMEMBER + kind) || "");
+  input.focus();
+}
+
+find(".picker-close").addEventListener("click", () => dialog.close());
+find(".picker-up").addEventListener("click", () => show(listing.parent));
+find(".picker-choose").addEventListener("click", () => choose(input.value.trim() || selected));
+input.addEventListener("input", async () => {
+  const { paths } = await server.list_folders({ complete: input.value, kind });
+  find("datalist").replaceChildren(...paths.map((path) => Object.assign(document.createElement("option"), { value: path })));
+});
+input.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  if (/\.(safetensors|ckpt|pt)$/i.test(input.value)) choose(input.value.trim());
+  else show(input.value);
+});
+dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+
+window.athanorBrowse?.abort();
+window.athanorBrowse = new AbortController();
+document.addEventListener(
+  "click",
+  (event) => {
+    const opener = event.target.closest("[data-browse]");
+    if (opener) open(opener.dataset.browse, opener.dataset.kind || "folder");
+  },
+  { signal: window.athanorBrowse.signal },
+);
