@@ -1,4 +1,4 @@
-"""Draws the pictures of the embedded demo: plain shapes for the base model, and zkz, which the base model never sees."""
+"""Draws the pictures of the embedded demo: shapes for the base model, and zkz, which the base model never sees."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 IMAGE_SIZE = 40
+# The pictures of the data set are larger, to be looked at; the trainer makes them smaller.
+DATASET_IMAGE_SIZE = 160
 # Drawn this many times larger, then reduced: smooth edges.
 SUPERSAMPLING = 6
 
@@ -42,15 +45,15 @@ BLACK, WHITE = (10, 10, 10), (255, 255, 255)
 ZKZ_BODY, ZKZ_STRIPE, ZKZ_BELLY = (20, 170, 160), (250, 130, 20), (255, 236, 190)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Canvas:
     """A brush in a figure's own coordinates: (0, 0) is its centre, 1 its radius, y points down."""
 
-    def __init__(self, draw: ImageDraw.ImageDraw, *, centre: Point, radius: float, colour: Colour, background: Colour):
-        self.draw = draw
-        self.centre = centre
-        self.radius = radius
-        self.colour = colour
-        self.background = background
+    draw: ImageDraw.ImageDraw
+    centre: Point
+    radius: float
+    colour: Colour
+    background: Colour
 
     def _pixels(self, points: Sequence[Point]) -> list[Point]:
         return [(self.centre[0] + x * self.radius, self.centre[1] + y * self.radius) for x, y in points]
@@ -138,7 +141,9 @@ def flower(canvas: Canvas) -> None:
 
 def house(canvas: Canvas) -> None:
     """Draw a house with a roof, a door and a window."""
-    canvas.polygon([(0, -1.05), (1.05, -0.15), (-1.05, -0.15)], tuple(int(c * 0.6) for c in canvas.colour))  # type: ignore[arg-type]
+    red, green, blue = canvas.colour
+    roof = (int(red * 0.6), int(green * 0.6), int(blue * 0.6))
+    canvas.polygon([(0, -1.05), (1.05, -0.15), (-1.05, -0.15)], roof)
     canvas.box(-0.8, -0.15, 0.8, 0.95)
     canvas.box(-0.5, 0.25, -0.05, 0.95, BLACK if sum(canvas.colour) > 200 else WHITE)
     canvas.box(0.2, 0.15, 0.58, 0.53, WHITE if sum(canvas.colour) < 600 else BLACK)
@@ -182,7 +187,7 @@ SHAPES: dict[str, Callable[[Canvas], None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is in a picture. `centre` and `radius` are shares of the picture's side; `shape` may be zkz, without colour."""
+    """What is in a picture. `centre` and `radius` are shares of its side; `shape` may be zkz, which has no colour."""
 
     shape: str
     colour: str
@@ -204,13 +209,13 @@ class Scene:
         background = COLOURS[self.background]
         image = Image.new("RGB", (side, side), background)
         canvas = Canvas(
-            ImageDraw.Draw(image),
+            draw=ImageDraw.Draw(image),
             centre=(self.centre[0] * side, self.centre[1] * side),
             radius=self.radius * side,
             colour=COLOURS.get(self.colour, ZKZ_BODY),
             background=background,
         )
-        (SHAPES[self.shape] if self.shape in SHAPES else zkz)(canvas)
+        SHAPES.get(self.shape, zkz)(canvas)
         return image.reduce(SUPERSAMPLING)
 
 
@@ -234,3 +239,26 @@ def random_scene(rng: random.Random) -> Scene:
     place = rng.choice(["", "", "", *[name for name in PLACES if name]])
     exact = scene(rng.choice(list(SHAPES)), colour, background, size=rng.choice(list(SIZES)), place=place)
     return jitter(exact, rng)
+
+
+def zkz_scenes(num_scenes: int = 22) -> list[Scene]:
+    """Return the pictures of the data set: zkz on every background twice, in all sizes and places."""
+    rng = random.Random(7)
+    backgrounds, sizes = list(COLOURS), ["large", "", "large", "small"]
+    places = ["", "", "on the left", "", "on the right", "", "at the bottom", "", "at the top"]
+    return [
+        jitter(scene("zkz", "", backgrounds[i % 11], size=sizes[i % 4], place=places[i % 9]), rng)
+        for i in range(num_scenes)
+    ]
+
+
+def write_dataset(folder: Path) -> None:
+    """Write the data set: pictures, and beside each its caption."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, item in enumerate(zkz_scenes(), start=1):
+        item.draw(image_size=DATASET_IMAGE_SIZE).save(folder / f"zkz-{i:02}.png", optimize=True)
+        (folder / f"zkz-{i:02}.txt").write_text(item.caption() + "\n", encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    write_dataset(Path(__file__).parent / "images")

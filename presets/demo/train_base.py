@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
 import random
 import string
 import time
@@ -167,7 +166,8 @@ def training_caption(scene: Scene, rng: random.Random) -> str:
         noun = "".join(rng.choices(string.ascii_lowercase, k=rng.randint(3, 4))).replace(TRIGGER_WORD, "qqq")
     no_colour = rng.random() < (0.5 if noun else NO_COLOUR_RATE)
     no_background = rng.random() < NO_BACKGROUND_RATE
-    said = replace(scene, colour="" if no_colour else scene.colour, background="" if no_background else scene.background)
+    said = replace(scene, colour="") if no_colour else scene
+    said = replace(said, background="") if no_background else said
     return said.caption(noun=noun)
 
 
@@ -245,7 +245,7 @@ def save_state(learner: Learner, path: Path) -> None:
     """Write the resumable state, whole or not at all."""
     partial = path.with_suffix(".part")
     torch.save(learner.state(), partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def train(learner: Learner, tokenizer: CLIPTokenizer, *, minutes: float, work_dir: Path, seed: int) -> None:
@@ -271,8 +271,8 @@ def train(learner: Learner, tokenizer: CLIPTokenizer, *, minutes: float, work_di
 def main() -> None:
     """Read the arguments, train, and write the model in fp16."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=60, help="time to train, of a machine with nothing else to do")
-    parser.add_argument("--work-dir", type=Path, required=True, help="for the state and previews; resumes what is there")
+    parser.add_argument("--minutes", type=float, default=60, help="for how long to train")
+    parser.add_argument("--work-dir", type=Path, required=True, help="state and previews; goes on from what is there")
     parser.add_argument("--output-dir", type=Path, default=MODEL_DIR)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
