@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -36,6 +38,15 @@ class Wall:
     rows: tuple[tuple[Cell | None, ...], ...]
     all_steps: tuple[int, ...]
     first_column: int
+    all_rows: tuple[tuple[Cell, ...], ...]
+
+    def index(self, base: str) -> str:
+        """Return every picture as JSON for the viewer: a list of `{prompt, files: {step: [address, seed]}}`."""
+        rows = [
+            {"prompt": prompt, "files": {cell.step: [f"{base}/{quote(cell.path)}", cell.seed] for cell in row}}
+            for prompt, row in zip(self.prompts, self.all_rows, strict=True)
+        ]
+        return json.dumps(rows, ensure_ascii=False)
 
 
 def wall(cells: Sequence[Cell], *, end: int | None = None) -> Wall:
@@ -53,7 +64,10 @@ def wall(cells: Sequence[Cell], *, end: int | None = None) -> Wall:
     prompts = {cell.prompt_index: cell.prompt for cell in cells}
     indexes = sorted(prompts)
     rows = tuple(tuple(by_place.get((index, step)) for step in steps) for index in indexes)
-    return Wall(steps, tuple(prompts[index] for index in indexes), rows, all_steps, first)
+    all_rows = tuple(
+        tuple(by_place[index, step] for step in all_steps if (index, step) in by_place) for index in indexes
+    )
+    return Wall(steps, tuple(prompts[index] for index in indexes), rows, all_steps, first, all_rows)
 
 
 @lru_cache(maxsize=600)

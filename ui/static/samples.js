@@ -14,21 +14,22 @@ document.body.append(viewer);
 const part = (selector) => viewer.querySelector(selector);
 let shown = null; // { row, step, other }
 
-const pictures = () => [...element.querySelectorAll(".wall-picture")];
-const at = (row, step) => pictures().find((p) => p.dataset.row === String(row) && p.dataset.step === String(step));
-const steps = (row) => pictures().filter((p) => p.dataset.row === String(row)).map((p) => Number(p.dataset.step));
+// Every picture of the run, also those of steps that the wall has scrolled away: [{ prompt, files: { step: [url, seed] } }].
+const rows = () => JSON.parse(element.querySelector(".wall")?.dataset.pictures || "[]");
+const at = (row, step) => rows()[row]?.files[step];
+const steps = (row) => Object.keys(rows()[row].files).map(Number).sort((a, b) => a - b);
 
 function paint() {
   const picture = at(shown.row, shown.step);
   const other = shown.other === null ? null : at(shown.row, shown.other);
   if (!picture) return viewer.close();
-  part(".viewer-left").src = picture.dataset.full;
-  part(".viewer-left").alt = picture.dataset.prompt;
+  part(".viewer-left").src = picture[0];
+  part(".viewer-left").alt = rows()[shown.row].prompt;
   part(".viewer-right").hidden = part("input").hidden = part(".viewer-line").hidden = !other;
-  if (other) part(".viewer-right").src = other.dataset.full;
+  if (other) part(".viewer-right").src = other[0];
   part("strong").textContent = other ? label(shown.step) + " | " + label(shown.other) : label(shown.step);
-  part("p").textContent = picture.dataset.prompt;
-  part(".viewer-steps").textContent = props.texts.seed + " " + picture.dataset.seed;
+  part("p").textContent = rows()[shown.row].prompt;
+  part(".viewer-steps").textContent = props.texts.seed + " " + picture[1];
   slide();
   const select = part("select");
   select.replaceChildren(new Option(props.texts.nothing, ""), ...steps(shown.row).filter((s) => s !== shown.step).map((s) => new Option(label(s), s)));
@@ -43,11 +44,11 @@ function slide() {
   part(".viewer-line").style.left = share + "%";
 }
 
-function move(columns, rows) {
+function move(columns, down) {
   const line = steps(shown.row);
   const step = line[line.indexOf(shown.step) + columns];
-  const row = Number(shown.row) + rows;
-  if (rows && at(row, shown.step)) shown.row = row;
+  const row = shown.row + down;
+  if (down && at(row, shown.step)) shown.row = row;
   if (columns && step !== undefined && step !== shown.other) shown.step = step;
   paint();
 }
@@ -68,8 +69,7 @@ element.addEventListener("click", (event) => {
   if (!event.target.closest(".wall-compare")) return;
   const from = element.querySelector(".wall-from");
   const to = element.querySelector(".wall-to");
-  const row = pictures()[0]?.dataset.row;
-  if (row !== undefined) open(Number(row), Number(from.value), from.value === to.value ? null : Number(to.value));
+  open(0, Number(from.value), from.value === to.value ? null : Number(to.value));
 });
 part(".viewer-close").addEventListener("click", () => viewer.close());
 part(".viewer-previous").addEventListener("click", () => move(-1, 0));
