@@ -12,8 +12,8 @@ MAX_HITS = 200
 MAX_LINE_LENGTH = 2000
 # Colour codes, which the console shows and a page does not.
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-ERROR_WORDS = re.compile(r"\b(error|exception|traceback|fatal|killed|out of memory)\b", re.IGNORECASE)
-WARNING_WORDS = re.compile(r"\b(warning|warn|deprecat\w*)\b", re.IGNORECASE)
+ERROR_WORDS = re.compile(r"\w*error\b|\w*exception\b|\b(traceback|fatal|killed|out of memory)\b", re.IGNORECASE)
+WARNING_WORDS = re.compile(r"\w*warning\b|\b(warn|deprecat\w*)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
