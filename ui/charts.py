@@ -18,7 +18,8 @@ def payload(
     run: str,
     language: str,
     *,
-    losses: Sequence[tuple[int, float, float]],
+    losses: Sequence[Point],
+    smooth_losses: Sequence[Point],
     rates: Mapping[str, Sequence[Point]],
     memory: Sequence[Point],
 ) -> dict[str, Any]:
@@ -27,16 +28,15 @@ def payload(
     Args:
         run: The run's folder name; another run resets the zoom.
         language: Of the titles.
-        losses: (step, loss, smoothed loss), already thinned out.
+        losses: Of each step, already thinned out, as all of these are.
+        smooth_losses: The running mean.
         rates: Learning rate by component.
         memory: Bytes in use.
     """
     charts: list[dict[str, Any]] = []
     if losses:
-        raw = _series(
-            translate("runs.charts.loss.raw", language), [(s, raw) for s, raw, _ in losses], faint=True, colour=0
-        )
-        smooth = _series(translate("runs.charts.loss.smooth", language), [(s, ema) for s, _, ema in losses], colour=0)
+        raw = _series(translate("runs.charts.loss.raw", language), losses, faint=True, colour=0)
+        smooth = _series(translate("runs.charts.loss.smooth", language), smooth_losses, colour=0)
         charts.append({"title": translate("runs.charts.loss", language), "series": [raw, smooth], "clip": True})
     shown = {name: points for name, points in rates.items() if points}
     if shown:

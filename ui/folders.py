@@ -79,7 +79,7 @@ def _drives() -> Iterator[Path]:
 
 
 def nearest_folder(text: str) -> Path:
-    """Return the folder that a typed path means: itself, or the nearest one above that exists; home when there is none."""
+    """Return the folder that a typed path means: itself, or the nearest one above that exists, or home."""
     if not text.strip():
         return Path.home()
     path = Path(text.strip().strip('"')).expanduser()
@@ -179,7 +179,5 @@ def answer(request: dict[str, Any], roots: Roots) -> dict[str, Any]:
         "num_images": listing.num_images,
         "num_hidden": listing.num_hidden,
         "places": [{"name": place.name, "path": place.path} for place in places(roots)],
-        "entries": [
-            {name: getattr(entry, name) for name in Entry.__dataclass_fields__} for entry in listing.entries
-        ],
+        "entries": [{name: getattr(entry, name) for name in Entry.__dataclass_fields__} for entry in listing.entries],
     }

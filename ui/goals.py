@@ -133,7 +133,7 @@ def matching(choices: Iterable[Overlay], flat: Flat) -> str:
 def schedule(num_samples: int, *, num_steps: int, batch_size: int) -> tuple[int, int]:
     """Return (repeats, epochs) that come nearest to `num_steps` optimizer steps of `batch_size` pictures.
 
-    Few pictures are repeated, so that an epoch is long enough to be worth a saved file; there are then about ten epochs.
+    Few pictures are repeated, so that an epoch is worth a saved file; there are then about ten epochs.
 
     Args:
         num_samples: Pictures in all folders, each once.

@@ -1,4 +1,4 @@
-"""Files of runs over HTTP: sample pictures (and small versions of them) and finished weights. Nothing else is served."""
+"""Files of runs over HTTP: sample pictures, small versions of them, and finished weights. Nothing else is served."""
 
 from __future__ import annotations
 

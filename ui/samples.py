@@ -71,7 +71,7 @@ def wall(cells: Sequence[Cell], *, end: int | None = None) -> Wall:
 
 
 @lru_cache(maxsize=600)
-def _thumbnail(path: str, modified_ns: int, size: int) -> bytes:
+def _thumbnail(path: str, size: int, _modified_ns: int) -> bytes:
     with Image.open(path) as image:
         image.draft("RGB", (size, size))
         small = image.convert("RGB")
@@ -88,7 +88,7 @@ def thumbnail(path: Path, *, size: int = THUMBNAIL_SIZE) -> bytes:
         UserError: The file is missing or not a picture.
     """
     try:
-        return _thumbnail(str(path), path.stat().st_mtime_ns, size)
+        return _thumbnail(str(path), size, path.stat().st_mtime_ns)
     except FileNotFoundError as error:
         raise UserError("file_not_found", value=str(path)) from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
