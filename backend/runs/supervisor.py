@@ -137,9 +137,7 @@ def launch(
     Raises:
         UserError: It runs already, or cannot be started.
     """
-    arguments = command(
-        run, python=python, num_processes=num_processes, device=device, resume=resume, trainer=trainer
-    )
+    arguments = command(run, python=python, num_processes=num_processes, device=device, resume=resume, trainer=trainer)
     detached: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
