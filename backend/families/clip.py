@@ -1,0 +1,59 @@
+"""CLIP's tokenizer and text encoders: token ids in chunks of 75, hidden states with CLIP skip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
+
+VOCABULARY_DIR = Path(__file__).parent / "data" / "clip"
+
+
+def load_tokenizer(*, pad_token: str = "<|endoftext|>") -> CLIPTokenizer:
+    """Return CLIP's tokenizer with the bundled vocabulary.
+
+    SD 1.x and the first encoder of SDXL pad with the end token; SD 2.x and the second encoder of SDXL with "!" (id 0).
+    """
+    return CLIPTokenizer(
+        vocab=str(VOCABULARY_DIR / "vocab.json"),
+        merges=str(VOCABULARY_DIR / "merges.txt"),
+        model_max_length=77,
+        pad_token=pad_token,
+    )
+
+
+def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str], *, max_length: int) -> Tensor:
+    """Return the long token ids (B, N, 77) of captions cut to `max_length` = 75 * N tokens.
+
+    Each chunk has a start token and, where the caption goes on or ends, an end token: the layout of sd-scripts.
+    """
+    chunk_length = tokenizer.model_max_length - 2
+    num_chunks = max_length // 75
+    length = num_chunks * chunk_length
+    encoded = tokenizer(list(captions), add_special_tokens=False, truncation=True, max_length=length).input_ids
+    chunks = [
+        [_chunk(tokenizer, ids[i : i + chunk_length], chunk_length) for i in range(0, length, chunk_length)]
+        for ids in encoded
+    ]
+    return torch.tensor(chunks, dtype=torch.long)
+
+
+def _chunk(tokenizer: CLIPTokenizer, ids: list[int], length: int) -> list[int]:
+    padding = [tokenizer.pad_token_id] * (length - len(ids))
+    return [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, *padding]
+
+
+def join_chunks(states: Tensor, *, num_chunks: int) -> Tensor:
+    """Join hidden states (B * N, 77, C) of chunks to (B, 75 * N + 2, C): inner start and end tokens are left out."""
+    if num_chunks == 1:
+        return states
+    states = states.unflatten(0, (-1, num_chunks))
+    return torch.cat([states[:, 0, :1], states[:, :, 1:-1].flatten(1, 2), states[:, -1, -1:]], dim=1)
+
+
+def text_model(encoder: nn.Module) -> nn.Module:
+    """Return the module with the layers: CLIPTextModelWithProjection wraps it, CLIPTextModel is it."""
+    return getattr(encoder, "text_model", encoder)
