@@ -46,7 +46,7 @@ class EventWriter:
         self._lock = threading.Lock()
         self._seq = sum(1 for _ in path.open("rb")) if path.exists() else 0
         self._file = path.open("ab")
-        if self._seq and not path.read_bytes()[-1:] == b"\n":
+        if self._seq and path.read_bytes()[-1:] != b"\n":
             self._file.write(b"\n")  # a killed writer left half a line
 
     def emit(self, kind: str, **fields: Any) -> None:

@@ -1,0 +1,31 @@
+"""Where things are: the project, the program's own folders, and what a path in a configuration means."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+
+
+def home() -> Path:
+    """Return the folder for runs, caches and uploads: the project's, or where ATHANOR_HOME points."""
+    return Path(os.environ.get("ATHANOR_HOME") or PROJECT_DIR)
+
+
+def runs_dir(configured: str = "") -> Path:
+    """Return the runs folder."""
+    return resolve(configured) if configured.strip() else home() / "runs"
+
+
+def cache_dir(configured: str = "") -> Path:
+    """Return the folder of the latent and text caches."""
+    return resolve(configured) if configured.strip() else home() / "cache"
+
+
+def resolve(path: str) -> Path:
+    """Return an absolute path; a relative one counts from the current folder, else from the project (presets/...)."""
+    plain = Path(path.strip().strip('"')).expanduser()
+    if plain.is_absolute() or plain.exists() or not (PROJECT_DIR / plain).exists():
+        return Path.cwd() / plain
+    return PROJECT_DIR / plain
