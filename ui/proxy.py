@@ -13,19 +13,8 @@ from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
 
 # Headers of one connection, which are not passed on (RFC 9110, 7.6.1), and what is between the browser and us alone.
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-PRIVATE = frozenset({"host", "cookie", "authorization", "origin", "referer", "set-cookie"})
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+PRIVATE = frozenset({"host", "cookie", "set-cookie", "authorization", "proxy-authorization", "origin", "referer"})
 METHODS = ["GET", "HEAD", "POST"]
 
 

@@ -16,7 +16,7 @@ const isDark = () => document.body.classList.contains("dark");
 const style = (name, fallback) => getComputedStyle(element).getPropertyValue(name).trim() || fallback;
 
 function format(value, kind) {
-  if (kind === "bytes") return (value / 2 ** 30).toFixed(value < 2 ** 30 ? 2 : 1) + " GB";
+  if (kind === "bytes") return Number((value / 2 ** 30).toFixed(value < 2 ** 30 ? 2 : 1)) + " GB";
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(1).replace(".0e", "e");
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString();
   return String(Number(value.toPrecision(3)));
@@ -81,7 +81,8 @@ function axes(context, chart, r, px, py, width) {
   context.lineWidth = 1;
   context.textAlign = "right";
   context.textBaseline = "middle";
-  for (const y of ticks(r.y0, r.y1, 4)) {
+  const unit = chart.format === "bytes" ? 2 ** 30 : 1;
+  for (const y of ticks(r.y0 / unit, r.y1 / unit, 4).map((tick) => tick * unit)) {
     context.beginPath();
     context.moveTo(PAD.left, Math.round(py(y)) + 0.5);
     context.lineTo(width - PAD.right, Math.round(py(y)) + 0.5);
@@ -251,5 +252,6 @@ function update() {
 }
 
 watch("value", update);
-new MutationObserver(update).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+const theme = new MutationObserver(() => (element.isConnected ? update() : theme.disconnect()));
+theme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
 update();

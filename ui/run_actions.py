@@ -1,0 +1,119 @@
+"""What the buttons of a run do. Each raises `UserError` when it cannot be done, and the page says so where it was pressed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from backend.config import presets, root
+from backend.config.messages import has
+from backend.config.problems import ConfigError, UserError, render
+from backend.runs import supervisor
+from backend.runs.diagnosis import Diagnosis, diagnose
+from backend.runs.layout import TRASH, RunFolder, create_run
+from backend.runs.queue import Queue, start_run
+from backend.runs.view import RunView
+from ui.run_detail import flat, title, value_text
+from ui.watch import Facts, RunWatch, require
+
+
+def resume(watch: RunWatch, run: RunFolder) -> None:
+    """Go on from the newest checkpoint."""
+    start_run(run, resume=True)
+    watch.forget(run.id)
+
+
+def start(watch: RunWatch, run: RunFolder) -> None:
+    """Start a run that waits."""
+    start_run(run)
+    watch.forget(run.id)
+
+
+def trash(watch: RunWatch, queue: Queue, run: RunFolder) -> str:
+    """Move a run to the trash; return the name of its folder there, for the undo."""
+    queue.remove(run)
+    target = supervisor.delete(run)
+    watch.forget(run.id)
+    return target.name
+
+
+def untrash(watch: RunWatch, trashed: str) -> None:
+    """Bring a run back from the trash."""
+    path = watch.runs_dir / TRASH / Path(trashed).name
+    watch.forget(supervisor.restore(watch.runs_dir, path).id)
+
+
+def open_folder(path: Path) -> None:
+    """Show a folder in the system's file manager.
+
+    Raises:
+        UserError: There is no file manager.
+    """
+    if sys.platform == "win32":
+        os.startfile(path)
+        return
+    program = "open" if sys.platform == "darwin" else "xdg-open"
+    try:
+        subprocess.Popen([program, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except OSError as error:
+        raise UserError("no_file_manager", value=str(path)) from error
+
+
+def explain(run: RunFolder, view: RunView, facts: Facts, language: str) -> dict[str, Any] | None:
+    """Return the diagnosis of a run in words, for the page; None for a run that did not fail."""
+    found = diagnose(run, view)
+    if found is None:
+        return None
+    if found.problem is not None:
+        words = {"what": render(found.problem, language), "why": "", "do": ""}
+    else:
+        words = {part: found.text(part, language) for part in ("what", "why", "do")}
+        words = {part: text if has(f"diagnosis.{found.code}.{part}") else "" for part, text in words.items()}
+    before = flat(facts.data)
+    changes = [
+        {
+            "title": title(remedy.path, language),
+            "before": value_text(before.get(remedy.path, root.by_path()[remedy.path].default)),
+            "after": value_text(remedy.value),
+        }
+        for remedy in found.remedies
+    ]
+    return {**words, "changes": changes, "lines": list(found.evidence)}
+
+
+def remedied(facts: Facts, found: Diagnosis) -> dict[str, Any]:
+    """Return the configuration of a run with the changes that its diagnosis proposes."""
+    overlay: dict[str, Any] = {}
+    for remedy in found.remedies:
+        section, name = remedy.path.split(".", 1)
+        overlay.setdefault(section, {})[name] = remedy.value
+    return presets.merge(facts.data, overlay)
+
+
+def launch_config(queue: Queue, data: Mapping[str, Any]) -> RunFolder:
+    """Make a run of a configuration and put it in the queue, which starts it when nothing else runs.
+
+    Raises:
+        ConfigError: The configuration is refused.
+        UserError: The folder cannot be written, or the run cannot be started.
+    """
+    config, problems = root.parse(data)
+    if config is None:
+        raise ConfigError(problems)
+    run = create_run(queue.runs_dir, config.output.name, presets.to_toml(presets.plain(config)))
+    queue.add(run)
+    queue.tick()
+    return run
+
+
+def start_remedied(watch: RunWatch, queue: Queue, run_id: str) -> RunFolder:
+    """Start a new run like a failed one, with the changes that its diagnosis proposes."""
+    run = require(watch, run_id)
+    found = diagnose(run, watch.open(run))
+    if found is None:
+        raise UserError("run_not_failed", value=run.name)
+    return launch_config(queue, remedied(watch.facts(run), found))
