@@ -1,0 +1,182 @@
+"""What a weights file says of itself: kohya's `ss_*` keys, Stability's modelspec, and the hashes that A1111 shows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from backend.config.root import TrainConfig
+from backend.families.specs import FamilySpec
+
+IMPLEMENTATION = "https://github.com/Stability-AI/generative-models"
+OPTIMIZERS = {
+    "adamw": "torch.optim.adamw.AdamW",
+    "adamw8bit": "bitsandbytes.optim.adamw.AdamW8bit",
+    "lion": "lion_pytorch.lion_pytorch.Lion",
+    "prodigy": "prodigyopt.prodigy.Prodigy",
+    "adafactor": "transformers.optimization.Adafactor",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFacts:
+    """What the metadata tells of a run beside its configuration. No path, only names: files are shared."""
+
+    base_model_name: str
+    prediction_type: str
+    num_images: int
+    batches_per_epoch: int
+    total_steps: int
+    step: int
+    epoch: int
+    started_at: float
+    finished_at: float
+    base_model_hash: str = ""
+    folder_names: Mapping[str, int] = field(default_factory=dict)
+    tag_frequency: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    buckets: Sequence[tuple[tuple[int, int], int]] = ()
+
+
+def tag_frequency(captions: Mapping[str, Sequence[str]], separator: str = ",") -> dict[str, dict[str, int]]:
+    """Count the tags of each folder's captions, as kohya's files list them."""
+    counts: dict[str, dict[str, int]] = {}
+    for folder, texts in captions.items():
+        folder_counts = counts.setdefault(folder, {})
+        for text in texts:
+            for tag in (part.strip() for part in text.split(separator)):
+                if tag:
+                    folder_counts[tag] = folder_counts.get(tag, 0) + 1
+    return counts
+
+
+def _network(config: TrainConfig) -> dict[str, Any]:
+    return {
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": config.adapter.rank,
+        "ss_network_alpha": config.adapter.alpha,
+        "ss_network_dropout": config.adapter.dropout or None,
+        "ss_network_args": json.dumps({}),
+    }
+
+
+def _schedule(config: TrainConfig, facts: TrainingFacts) -> dict[str, Any]:
+    training, optimizer, scheduler = config.training, config.optimizer, config.scheduler
+    return {
+        "ss_learning_rate": optimizer.learning_rate,
+        "ss_unet_lr": optimizer.denoiser_learning_rate,
+        "ss_text_encoder_lr": optimizer.text_encoder_learning_rate,
+        "ss_optimizer": OPTIMIZERS[optimizer.kind],
+        "ss_lr_scheduler": scheduler.kind,
+        "ss_lr_warmup_steps": scheduler.warmup_steps or round(scheduler.warmup_ratio * facts.total_steps),
+        "ss_max_train_steps": facts.total_steps,
+        "ss_num_epochs": training.num_epochs,
+        "ss_epoch": facts.epoch,
+        "ss_steps": facts.step,
+        "ss_total_batch_size": training.batch_size * training.gradient_accumulation_steps,
+        "ss_gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "ss_gradient_checkpointing": training.gradient_checkpointing,
+        "ss_mixed_precision": training.mixed_precision,
+        "ss_max_grad_norm": training.max_grad_norm,
+        "ss_seed": training.seed,
+        "ss_min_snr_gamma": config.loss.min_snr_gamma or None,
+        "ss_noise_offset": config.noise.noise_offset or None,
+        "ss_multires_noise_iterations": config.noise.multires_noise_iterations or None,
+        "ss_multires_noise_discount": config.noise.multires_noise_discount,
+        "ss_zero_terminal_snr": config.noise.zero_terminal_snr,
+    }
+
+
+def _data(config: TrainConfig, facts: TrainingFacts) -> dict[str, Any]:
+    data = config.data
+    buckets = {
+        str(index): {"resolution": list(size), "count": count} for index, (size, count) in enumerate(facts.buckets)
+    }
+    return {
+        "ss_num_train_images": facts.num_images,
+        "ss_num_reg_images": 0,
+        "ss_num_batches_per_epoch": facts.batches_per_epoch,
+        "ss_resolution": f"({data.width}, {data.height})",
+        "ss_enable_bucket": data.enable_bucket,
+        "ss_min_bucket_reso": data.min_bucket_resolution,
+        "ss_max_bucket_reso": data.max_bucket_resolution,
+        "ss_bucket_no_upscale": data.bucket_no_upscale,
+        "ss_bucket_info": json.dumps({"buckets": buckets}),
+        "ss_dataset_dirs": json.dumps(
+            {name: {"n_repeats": repeats, "img_count": 0} for name, repeats in facts.folder_names.items()}
+        ),
+        "ss_tag_frequency": json.dumps(facts.tag_frequency, ensure_ascii=False),
+        "ss_shuffle_caption": data.shuffle_caption,
+        "ss_keep_tokens": data.keep_tokens,
+        "ss_flip_aug": data.flip_augmentation,
+        "ss_color_aug": data.color_augmentation,
+        "ss_random_crop": data.random_crop,
+        "ss_caption_dropout_rate": data.caption_dropout_rate,
+    }
+
+
+def ss_metadata(config: TrainConfig, spec: FamilySpec, facts: TrainingFacts) -> dict[str, str]:
+    """Return kohya's metadata of a LoRA; every value is text, as the format wants."""
+    values = {
+        "ss_session_id": int(facts.started_at * 1000) % 2**32,
+        "ss_training_started_at": facts.started_at,
+        "ss_training_finished_at": facts.finished_at,
+        "ss_output_name": config.output.name,
+        "ss_base_model_version": spec.base_model_version,
+        "ss_v2": spec.name == "sd2",
+        "ss_sd_model_name": facts.base_model_name,
+        "ss_new_sd_model_hash": facts.base_model_hash or None,
+        "ss_clip_skip": config.model.clip_skip if spec.clip_skip else None,
+        "ss_max_token_length": config.model.max_token_length,
+        **_network(config),
+        **_schedule(config, facts),
+        **_data(config, facts),
+    }
+    return {key: str(value) for key, value in values.items()}
+
+
+def modelspec(config: TrainConfig, spec: FamilySpec, facts: TrainingFacts) -> dict[str, str]:
+    """Return Stability's model metadata 1.0.1 (github.com/Stability-AI/ModelSpec)."""
+    is_adapter = config.adapter.kind != "full"
+    values = {
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": spec.architecture + ("/lora" if is_adapter else ""),
+        "modelspec.implementation": IMPLEMENTATION,
+        "modelspec.title": config.output.name,
+        "modelspec.author": config.output.author,
+        "modelspec.description": config.output.description,
+        "modelspec.trigger_phrase": config.data.trigger_word,
+        "modelspec.resolution": f"{config.data.width}x{config.data.height}",
+        "modelspec.date": datetime.fromtimestamp(facts.finished_at, UTC).isoformat(timespec="seconds"),
+        "modelspec.prediction_type": {"v_prediction": "v"}.get(facts.prediction_type, facts.prediction_type),
+        "modelspec.encoder_layer": str(config.model.clip_skip) if spec.clip_skip else "",
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def sshs_hashes(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[str, str]:
+    """Return `sshs_model_hash` and `sshs_legacy_hash` as sd-scripts computes them.
+
+    The file is serialised with the `ss_*` keys only; the first is the sha256 of what follows the header, the second the
+    first eight digits of the sha256 of 64 KiB at offset 1 MiB.
+    """
+    data = save(dict(state), metadata={key: value for key, value in metadata.items() if key.startswith("ss_")})
+    start = 8 + int.from_bytes(data[:8], "little")
+    legacy = hashlib.sha256(data[0x100000 : 0x100000 + 0x10000]).hexdigest()[:8]
+    return hashlib.sha256(data[start:]).hexdigest(), legacy
+
+
+def lora_metadata(
+    config: TrainConfig, spec: FamilySpec, facts: TrainingFacts, state: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Return everything that stands in a LoRA file's header; `state` is what is written, in its final dtype."""
+    metadata = ss_metadata(config, spec, facts)
+    model_hash, legacy_hash = sshs_hashes(state, metadata)
+    hashes = {"sshs_model_hash": model_hash, "sshs_legacy_hash": legacy_hash}
+    return metadata | hashes | modelspec(config, spec, facts)
