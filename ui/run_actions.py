@@ -77,8 +77,8 @@ def explain(run: RunFolder, view: RunView, facts: Facts, language: str) -> dict[
     changes = [
         {
             "title": title(remedy.path, language),
-            "before": value_text(before.get(remedy.path, root.by_path()[remedy.path].default)),
-            "after": value_text(remedy.value),
+            "before": value_text(before.get(remedy.path, root.by_path()[remedy.path].default), language),
+            "after": value_text(remedy.value, language),
         }
         for remedy in found.remedies
     ]

@@ -220,7 +220,7 @@ def differences(here: Mapping[str, Any], there: Mapping[str, Any], language: str
     paths = [path for path in known if path in left or path in right]
     paths += sorted((left.keys() | right.keys()) - set(paths))
     return [
-        Change(path, title(path, language), value_text(left.get(path)), value_text(right.get(path)))
+        Change(path, title(path, language), value_text(left.get(path), language), value_text(right.get(path), language))
         for path in paths
         if left.get(path) != right.get(path)
     ]
@@ -234,8 +234,10 @@ def title(path: str, language: str) -> str:
     return known.title if known else path
 
 
-def value_text(value: Any) -> str:
+def value_text(value: Any, language: str) -> str:
     """Return a value as it is shown in a comparison."""
+    if isinstance(value, bool):
+        return translate("runs.value.on" if value else "runs.value.off", language)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "; ".join(str(item) for item in value)
     return "-" if value is None else str(value)

@@ -219,12 +219,15 @@ function build(value) {
     reset.textContent = value.reset;
     reset.hidden = !zoom;
     reset.addEventListener("click", () => setZoom(null));
-    head.append(title, legend(chart, COLOURS[isDark() ? "dark" : "light"]), reset);
+    head.append(title, reset);
+    const foot = document.createElement("div");
+    foot.className = "chart-foot";
+    foot.append(readout, legend(chart, COLOURS[isDark() ? "dark" : "light"]));
     const canvas = document.createElement("canvas");
     canvas.style.height = HEIGHT + "px";
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", chart.title);
-    figure.append(head, canvas, readout);
+    figure.append(head, canvas, foot);
     root.append(figure);
     const item = { canvas, chart };
     listen(item);
