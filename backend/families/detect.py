@@ -12,6 +12,7 @@ from typing import Any, Literal
 from backend.config.model import ModelSection
 from backend.config.problems import Problem, UserError
 from backend.families import specs
+from backend.formats.header import Header, read_header
 
 Layout = Literal["diffusers", "single_file", "lora", "pickle", "unknown", "missing"]
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
@@ -53,18 +54,6 @@ SINGLE_FILES = (
 INPUT_CONVOLUTION = "model.diffusion_model.input_blocks.0.0.weight"
 
 
-# A header longer than this is not one; the longest known is about 1 MB.
-MAX_HEADER_BYTES = 100_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What stands at the head of a .safetensors file: its metadata, and the shape of each tensor."""
-
-    metadata: Mapping[str, str]
-    shapes: Mapping[str, tuple[int, ...]]
-
-
 @dataclass(frozen=True, slots=True)
 class Detection:
     """What a path holds. `title` names it even when it is nothing that can be trained ("VAE", "ControlNet", ...)."""
@@ -84,32 +73,6 @@ def detect(path: Path) -> Detection:
         return Detection(None, "unknown", None, "", _num_bytes(path))
 
 
-def read_header(path: Path) -> Header:
-    """Read the header of a .safetensors file and check that the file is as long as it says.
-
-    Raises:
-        UserError: The file is cut short, or is no such file.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= MAX_HEADER_BYTES:
-            raise UserError("file_corrupt", "", value=str(path))
-        text = file.read(length)
-    if len(text) < length:
-        raise UserError("file_truncated", "", value=str(path))
-    try:
-        entries = json.loads(text)
-        metadata = entries.pop("__metadata__", {})
-        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise UserError("file_corrupt", "", value=str(path)) from error
-    if size < 8 + length + end:
-        raise UserError("file_truncated", "", value=str(path))
-    return Header(metadata, shapes)
-
-
 def is_hub_id(value: str) -> bool:
     """Tell whether a base model is meant as author/name on the Hugging Face hub and not as a path."""
     return bool(HUB_ID.fullmatch(value)) and not Path(value).exists() and not _looks_like_file(value)
@@ -118,7 +81,7 @@ def is_hub_id(value: str) -> bool:
 def verify_base_model(model: ModelSection, *, field: str = "model.base_model") -> list[Problem]:
     """Return what speaks against training on this model, found without loading it.
 
-    A hub id is accepted unseen: looking would need the network. An empty value is left to the configuration's own check.
+    A hub id is accepted unseen: looking would need the network. That it is empty is for the configuration's check.
     """
     problems = [] if not model.base_model or is_hub_id(model.base_model) else _verify(model, field)
     return problems + _verify_extras(model)
@@ -192,13 +155,13 @@ def _detect(path: Path) -> Detection:
 
 
 def _detect_file(header: Header, num_bytes: int) -> Detection:
-    names = header.shapes.keys()
+    names = header.tensors.keys()
     if any(mark in name for name in names for mark in LORA_MARKS):
         return Detection(None, "lora", None, "LoRA", num_bytes)
     kind = next((kind for prefix, kind in SINGLE_FILES if any(name.startswith(prefix) for name in names)), "")
     if kind not in specs.FAMILIES:
         return Detection(None, "unknown", None, kind, num_bytes)
-    num_inputs = header.shapes[INPUT_CONVOLUTION][1] if INPUT_CONVOLUTION in names else 4
+    num_inputs = header.tensors[INPUT_CONVOLUTION].shape[1] if INPUT_CONVOLUTION in names else 4
     title = specs.get(kind).title
     if num_inputs != specs.get(kind).latent_channels:
         return Detection(None, "unknown", None, f"{title} ({num_inputs} channels)", num_bytes)
@@ -207,7 +170,7 @@ def _detect_file(header: Header, num_bytes: int) -> Detection:
 
 def _file_prediction_type(header: Header) -> str | None:
     """Read the prediction type from a marker tensor (NoobAI) or from metadata (sd-scripts, modelspec)."""
-    if "v_pred" in header.shapes:
+    if "v_pred" in header.tensors:
         return "v_prediction"
     said = header.metadata.get("modelspec.prediction_type") or header.metadata.get("modelspec.predict_key") or ""
     if header.metadata.get("ss_v_parameterization", header.metadata.get("ss_v_prediction")) == "True":
@@ -248,7 +211,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError("file_corrupt", "", value=str(path)) from error
+        raise UserError("json_invalid", value=str(path)) from error
     return data if isinstance(data, dict) else {}
 
 

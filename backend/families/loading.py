@@ -1,0 +1,182 @@
+"""Loads a diffusers pipeline from a folder, a single file or the hub, and puts what goes wrong into plain words."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline
+from diffusers.loaders.single_file_utils import SingleFileComponentError
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from safetensors import SafetensorError
+from torch import nn
+from transformers import CLIPTokenizer
+
+from backend.config.model import ModelSection
+from backend.config.problems import UserError
+from backend.families import detect
+from backend.families.clip import load_tokenizer
+from backend.families.specs import FamilySpec
+
+CONFIGS_DIR = Path(__file__).parent / "data" / "configs"
+
+
+def load_pipeline(
+    model: ModelSection,
+    pipeline_class: type[DiffusionPipeline],
+    spec: FamilySpec,
+    *,
+    dtype: torch.dtype,
+    skip: Sequence[str] = (),
+) -> DiffusionPipeline:
+    """Load all parts of a base model on the CPU in eval mode, without gradients; parts named in `skip` stay out.
+
+    The VAE is kept in fp32 where the rest is fp16: the one of SDXL overflows in half precision.
+
+    Raises:
+        UserError: Missing, corrupt, of another family, incomplete, or not to be had from the hub.
+    """
+    check(model)
+    vae_dtype = torch.float32 if dtype == torch.float16 else dtype
+    parts: dict[str, Any] = dict.fromkeys(skip)
+    with _plain_words(model.base_model, spec, "model.base_model"):
+        if model.vae and "vae" not in skip:
+            parts["vae"] = _load_vae(model, spec, vae_dtype)
+        path = Path(model.base_model).expanduser()
+        if path.is_file():
+            pipeline = _load_single_file(path, model, pipeline_class, spec, parts, dtype, vae_dtype)
+        else:
+            source = str(path) if path.is_dir() else model.base_model
+            pipeline = _load_folder(source, model, pipeline_class, parts, dtype, vae_dtype)
+    for name, module in pipeline.components.items():
+        if isinstance(module, nn.Module):
+            _check_weights(module, name, model)
+            module.eval().requires_grad_(False)
+    return pipeline
+
+
+def check(model: ModelSection) -> None:
+    """Refuse what can be seen to be wrong without loading.
+
+    Raises:
+        UserError: The first of the problems.
+    """
+    if not model.base_model:
+        raise UserError("base_model_empty", "model.base_model")
+    for problem in detect.verify_base_model(model):
+        raise UserError(problem.code, problem.path, **problem.params)
+
+
+def _load_folder(
+    source: str,
+    model: ModelSection,
+    pipeline_class: type[DiffusionPipeline],
+    parts: dict[str, Any],
+    dtype: torch.dtype,
+    vae_dtype: torch.dtype,
+) -> DiffusionPipeline:
+    """Load a diffusers folder or a hub id; only .safetensors weights are read."""
+    extras = {
+        name: None for name in ("safety_checker", "feature_extractor", "image_encoder") if _takes(pipeline_class, name)
+    }
+    return pipeline_class.from_pretrained(
+        source,
+        revision=model.revision or None,
+        variant=model.variant or None,
+        torch_dtype={"default": dtype, "vae": vae_dtype},
+        use_safetensors=True,
+        **extras,
+        **parts,
+    )
+
+
+def _load_single_file(
+    path: Path,
+    model: ModelSection,
+    pipeline_class: type[DiffusionPipeline],
+    spec: FamilySpec,
+    parts: dict[str, Any],
+    dtype: torch.dtype,
+    vae_dtype: torch.dtype,
+) -> DiffusionPipeline:
+    """Load a file of the original layout with configurations and vocabulary from here, never from the network."""
+    config_dir = _config_dir(model, spec)
+    if "vae" not in parts:
+        parts["vae"] = _vae_from_file(path, config_dir, vae_dtype)
+    for name in ("tokenizer", "tokenizer_2"):
+        if _takes(pipeline_class, name):
+            parts[name] = _tokenizer(config_dir / name, pads_with_end=spec.name != "sd2" and name == "tokenizer")
+    return pipeline_class.from_single_file(
+        str(path), config=str(config_dir), torch_dtype=dtype, local_files_only=True, **parts
+    )
+
+
+def _config_dir(model: ModelSection, spec: FamilySpec) -> Path:
+    return Path(model.config_dir).expanduser() if model.config_dir else CONFIGS_DIR / spec.name
+
+
+def _tokenizer(folder: Path, *, pads_with_end: bool) -> CLIPTokenizer:
+    if folder.is_dir():
+        return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    return load_tokenizer() if pads_with_end else load_tokenizer(pad_token="!")
+
+
+def _takes(pipeline_class: type[DiffusionPipeline], name: str) -> bool:
+    required, optional = pipeline_class._get_signature_keys(pipeline_class)
+    return name in required or name in optional
+
+
+def _load_vae(model: ModelSection, spec: FamilySpec, dtype: torch.dtype) -> AutoencoderKL:
+    """Load the separate VAE: a file, a VAE's folder, the folder of a whole model, or a hub id."""
+    path = Path(model.vae).expanduser()
+    with _plain_words(model.vae, spec, "model.vae"):
+        if path.is_file():
+            return _vae_from_file(path, _config_dir(model, spec), dtype)
+        source = str(path) if path.is_dir() else model.vae
+        subfolder = "vae" if (path / "vae").is_dir() else None
+        return AutoencoderKL.from_pretrained(source, subfolder=subfolder, torch_dtype=dtype, use_safetensors=True)
+
+
+def _vae_from_file(path: Path, config_dir: Path, dtype: torch.dtype) -> AutoencoderKL:
+    return AutoencoderKL.from_single_file(
+        str(path), config=str(config_dir), subfolder="vae", torch_dtype=dtype, local_files_only=True
+    )
+
+
+def _check_weights(module: nn.Module, name: str, model: ModelSection) -> None:
+    """Refuse a part some of whose weights the file did not have: they were left without storage."""
+    if any(tensor.is_meta for tensor in module.state_dict().values()):
+        raise UserError("base_model_incomplete", "model.base_model", value=model.base_model, component=name)
+
+
+@contextmanager
+def _plain_words(value: str, spec: FamilySpec, field: str) -> Iterator[None]:
+    """Turn the errors of the libraries into ours, where they are a mistake in what was chosen."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UserError("base_model_hub_denied", field, value=value) from error
+    except SafetensorError as error:
+        raise UserError("not_safetensors", field, value=value) from error
+    except pickle.UnpicklingError as error:
+        raise UserError("checkpoint_not_tensors", field, value=value) from error
+    except SingleFileComponentError as error:
+        raise UserError("base_model_incomplete", field, value=value, component=_first_line(error)) from error
+    except OSError as error:
+        code = "base_model_hub_offline" if detect.is_hub_id(value) else "base_model_unreadable"
+        raise UserError(code, field, value=value, reason=_first_line(error)) from error
+    except (ValueError, RuntimeError) as error:
+        if "shape" not in str(error) and "size mismatch" not in str(error):
+            raise
+        code = "vae_shapes" if field == "model.vae" else "base_model_shapes"
+        raise UserError(code, field, value=value, title=spec.title, reason=_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

@@ -1,0 +1,51 @@
+"""Stable Diffusion XL: two text encoders and size conditioning around the same UNet and VAE classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionXLPipeline
+from torch import Tensor
+
+from backend.families import clip
+from backend.families.base import Geometry
+from backend.families.stable_diffusion import StableDiffusion
+from backend.formats import ldm_keys
+
+
+class StableDiffusionXL(StableDiffusion):
+    """A loaded SDXL."""
+
+    lora_prefixes: ClassVar[Mapping[str, str]] = {
+        "denoiser": "lora_unet",
+        "text_encoder": "lora_te1",
+        "text_encoder_2": "lora_te2",
+    }
+    pipeline_class: ClassVar[type[DiffusionPipeline]] = StableDiffusionXLPipeline
+    extra_arguments: ClassVar[Mapping[str, Any]] = {"add_watermarker": False}
+
+    def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """Return "prompt_embeds" (B, 75 * N + 2, C1 + C2), the last layer but one of both encoders without the final norm,
+        and "pooled_prompt_embeds" (B, P) of the second encoder's first chunk."""
+        states = []
+        for name in self.spec.text_encoders:
+            hidden_states, output, num_chunks = self._run_encoder(name, captions)
+            states.append(clip.join_chunks(hidden_states[-2], num_chunks=num_chunks))
+        return {"prompt_embeds": torch.cat(states, dim=-1), "pooled_prompt_embeds": output.text_embeds[::num_chunks]}
+
+    def export_keys(self, component: str, module: str) -> str:
+        """Return the module's name in a kohya file: SDXL's UNet goes by its SGM names."""
+        if component == "denoiser":
+            return ldm_keys.sdxl_module_name(module, self.unet_config)
+        return super().export_keys(component, module)
+
+    def _conditions(self, text: Mapping[str, Tensor], geometry: Geometry, dtype: torch.dtype) -> dict[str, Any]:
+        """Return the pooled text, and sizes and crops as six numbers a picture, (height, width) or (top, left) each."""
+        sizes = (geometry.original_sizes, geometry.crop_top_lefts, geometry.target_sizes)
+        conditions = {
+            "text_embeds": text["pooled_prompt_embeds"].to(self.device, dtype),
+            "time_ids": torch.cat(sizes, dim=1).to(self.device, dtype),
+        }
+        return {"added_cond_kwargs": conditions}
