@@ -27,3 +27,8 @@ async function copy(text) {
   document.execCommand("copy");
   area.remove();
 }
+
+// A slider with data-action sends its value when it is let go.
+element.addEventListener("change", (event) => {
+  if (event.target.dataset.action) trigger("action", { ...event.target.dataset, value: event.target.value });
+});

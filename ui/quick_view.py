@@ -1,0 +1,173 @@
+"""The four steps of the Quick page as HTML, made from a configuration and what was found out about it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from backend.config.messages import translate
+from backend.config.problems import Problem, UserError
+from backend.data.plan import StepCount
+from backend.data.scan import ImageRecord, Scan
+from backend.families.detect import Detection, is_hub_id
+from ui import goals, samples
+from ui.markup import render
+
+STRIP_LENGTH = 12
+STRIP_SIZE = 112
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemLine:
+    """A problem in words, and what a button beside it does: an action of the page, or a field to go to."""
+
+    level: str
+    text: str
+    path: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityMark:
+    """One stop of the quality slider."""
+
+    name: str
+    num_steps: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TierMark:
+    """One memory tier; `fits` is None when it is not known what there is."""
+
+    name: str
+    num_bytes: float | None
+    batch_size: int
+    fits: bool | None
+
+
+def base_model_html(
+    value: str, found: Detection | None, problems: Sequence[Problem], recent: Sequence[str], language: str
+) -> Markup:
+    """Return what is under the base model's field: the demo, recent models, and what the chosen one is."""
+    return render(
+        "quick/base_model.html",
+        language,
+        value=value,
+        found=found,
+        is_hub=bool(value) and is_hub_id(value),
+        problems=problem_lines(problems, language),
+        recent=[{"path": path, "name": Path(path).name or path} for path in recent],
+    )
+
+
+def pictures_html(scan: Scan | None, num_datasets: int, problems: Sequence[Problem], language: str) -> Markup:
+    """Return the strip of thumbnails and how many pictures have captions."""
+    records = scan.images if scan else ()
+    return render(
+        "quick/pictures.html",
+        language,
+        pictures=[picture for record in records[:STRIP_LENGTH] if (picture := _picture(record))],
+        num_images=len(records),
+        num_captioned=sum(bool(record.text) for record in records),
+        num_more=max(0, len(records) - STRIP_LENGTH),
+        num_datasets=num_datasets,
+        problems=problem_lines(problems, language),
+    )
+
+
+def _picture(record: ImageRecord) -> dict[str, str] | None:
+    try:
+        content = samples.thumbnail(record.path, size=STRIP_SIZE)
+    except UserError:  # named among the problems of the scan
+        return None
+    source = "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
+    return {"source": source, "name": record.path.name, "caption": record.text}
+
+
+def goal_html(
+    goal: str,
+    qualities: Sequence[QualityMark],
+    quality: int,
+    tiers: Sequence[TierMark],
+    tier: str,
+    machine: str,
+    language: str,
+) -> Markup:
+    """Return goal cards, quality slider and memory tiers."""
+    return render(
+        "quick/goal.html",
+        language,
+        goals=goals.GOALS,
+        goal=goal,
+        qualities=qualities,
+        quality=quality,
+        tiers=tiers,
+        tier=tier,
+        machine=machine,
+    )
+
+
+def review_html(
+    count: StepCount | None,
+    records: Sequence[ImageRecord],
+    batch_size: int,
+    *,
+    memory: dict[str, Any] | None,
+    seconds: float | None,
+    problems: Sequence[Problem],
+    language: str,
+) -> Markup:
+    """Return the plan in one sentence, memory and time, and every problem."""
+    return render(
+        "quick/review.html",
+        language,
+        sentence=sentence(count, records, batch_size, language) if count else "",
+        memory=memory,
+        seconds=seconds,
+        problems=problem_lines(problems, language),
+    )
+
+
+def sentence(count: StepCount, records: Sequence[ImageRecord], batch_size: int, language: str) -> str:
+    """Return the arithmetic of a run in words, such as "24 pictures x 10 repeats x 10 epochs / batch 2 = 1200 steps"."""
+    repeats = {record.num_repeats for record in records}
+    key = "quick.plan" if len(repeats) == 1 else "quick.plan.mixed"
+    return translate(
+        key,
+        language,
+        images=count.num_images,
+        repeats=next(iter(repeats), 1),
+        samples=count.samples_per_epoch,
+        epochs=count.num_epochs,
+        batch=batch_size,
+        steps=count.total_steps,
+    )
+
+
+# Problems that a button of this page can mend, by code; for the others it goes to the field.
+FIXES = {
+    "dataset_missing": "pictures",
+    "dataset_empty": "pictures",
+    "datasets_empty": "pictures",
+    "dataset_path_empty": "pictures",
+    "base_model_empty": "model",
+    "base_model_missing": "model",
+    "base_model_family": "family",
+    "no_samples": "prompt",
+    "memory_too_small": "memory",
+}
+
+
+def problem_lines(problems: Sequence[Problem], language: str) -> list[ProblemLine]:
+    """Return problems in words, errors first."""
+    ordered = sorted(problems, key=lambda problem: problem.level != "error")
+    return [
+        ProblemLine(problem.level, problem.text(language), problem.path, FIXES.get(problem.code, ""))
+        for problem in ordered
+    ]
