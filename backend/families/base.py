@@ -100,12 +100,16 @@ class Family(ABC):
         """Return the name, dots kept, that a module of a component has in a kohya LoRA file, without the prefix."""
 
     @abstractmethod
+    def prepare_prompts(self, prompts: Sequence[SamplePrompt]) -> None:
+        """Encode the texts of sample prompts and keep them, so that `sample` works after the encoders are unloaded."""
+
+    @abstractmethod
     def sample(self, prompt: SamplePrompt, sampling: SamplingSection, *, width: int, height: int) -> Image.Image:
         """Paint one picture with the components as they are now; no effect on any global random state."""
 
     @abstractmethod
     def save(self, path: Path, *, layout: str, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
-        """Write the whole model: layout "diffusers" is a folder, "single_file" one .safetensors of the original layout."""
+        """Write the whole model: "diffusers" is a folder, "single_file" one .safetensors of the original layout."""
 
     @property
     @abstractmethod

@@ -87,7 +87,7 @@ def _load_folder(
         source,
         revision=model.revision or None,
         variant=model.variant or None,
-        torch_dtype={"default": dtype, "vae": vae_dtype},
+        dtype={"default": dtype, "vae": vae_dtype},
         use_safetensors=True,
         **extras,
         **parts,
@@ -111,7 +111,7 @@ def _load_single_file(
         if _takes(pipeline_class, name):
             parts[name] = _tokenizer(config_dir / name, pads_with_end=spec.name != "sd2" and name == "tokenizer")
     return pipeline_class.from_single_file(
-        str(path), config=str(config_dir), torch_dtype=dtype, local_files_only=True, **parts
+        str(path), config=str(config_dir), dtype=dtype, local_files_only=True, **parts
     )
 
 
@@ -138,12 +138,12 @@ def _load_vae(model: ModelSection, spec: FamilySpec, dtype: torch.dtype) -> Auto
             return _vae_from_file(path, _config_dir(model, spec), dtype)
         source = str(path) if path.is_dir() else model.vae
         subfolder = "vae" if (path / "vae").is_dir() else None
-        return AutoencoderKL.from_pretrained(source, subfolder=subfolder, torch_dtype=dtype, use_safetensors=True)
+        return AutoencoderKL.from_pretrained(source, subfolder=subfolder, dtype=dtype, use_safetensors=True)
 
 
 def _vae_from_file(path: Path, config_dir: Path, dtype: torch.dtype) -> AutoencoderKL:
     return AutoencoderKL.from_single_file(
-        str(path), config=str(config_dir), subfolder="vae", torch_dtype=dtype, local_files_only=True
+        str(path), config=str(config_dir), subfolder="vae", dtype=dtype, local_files_only=True
     )
 
 

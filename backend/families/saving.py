@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer, PreTrainedModel
 
 from backend.formats import ldm_keys
-from backend.formats.files import save_safetensors, write_errors
+from backend.formats.files import save_safetensors
+from backend.formats.manifest import publishing
 
 # What transformers wants to see in a weight file before it reads it.
 FORMAT = {"format": "pt"}
@@ -42,21 +41,12 @@ def save_folder(
     Raises:
         UserError: `disk_full` or `file_unwritable`.
     """
-    fresh = path.with_name(f".{path.name}.partial")
-    with write_errors(path):
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            pipeline.save_config(fresh)
-            for name, part in pipeline.components.items():
-                _save_part(fresh / name, part, dtype, schedule)
-            (fresh / "metadata.json").write_text(
-                json.dumps(dict(metadata), indent=2, ensure_ascii=False), encoding="utf-8"
-            )
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(fresh, path)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+    with publishing(path) as folder:
+        pipeline.save_config(folder)
+        for name, part in pipeline.components.items():
+            _save_part(folder / name, part, dtype, schedule)
+        text = json.dumps(dict(metadata), indent=2, ensure_ascii=False)
+        (folder / "metadata.json").write_text(text, encoding="utf-8")
 
 
 def _save_part(folder: Path, part: Any, dtype: torch.dtype, schedule: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from backend.families import clip, detect, loading, saving, schedule
 from backend.families.base import Family, Geometry, LoadOptions
 from backend.families.identity import identity
 from backend.families.specs import FamilySpec
+from backend.formats.header import read_header
 
 # The diffusers name of a part where it differs from ours.
 DENOISER = "unet"
@@ -95,7 +96,7 @@ class StableDiffusion(Family):
         return (latents.float() - shift) * self.vae_config.scaling_factor
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
-        """Return "prompt_embeds" (B, 75 * N + 2, C): the layer of CLIP skip through the final norm, as A1111 and kohya."""
+        """Return "prompt_embeds" (B, 75 * N + 2, C): the layer of CLIP skip and the final norm, as A1111 and kohya."""
         states, _, num_chunks = self._run_encoder("text_encoder", captions)
         chosen = states[-self.model.clip_skip]
         final_norm = clip.text_model(unwrap(self.components["text_encoder"])).final_layer_norm
@@ -115,13 +116,16 @@ class StableDiffusion(Family):
         """Run the UNet on (B, 4, h, w); the result is fp32."""
         unet = self.components["denoiser"]
         dtype = dtype_of(unet)
-        conditions = self._conditions(text, geometry, dtype)
+        conditions = _size_conditions(text, geometry, self.device, dtype) if self.spec.size_conditioning else {}
         prompt_embeds = text["prompt_embeds"].to(self.device, dtype)
         return unet(noisy.to(dtype), timesteps, encoder_hidden_states=prompt_embeds, **conditions).sample.float()
 
     def adapter_modules(self, component: str) -> list[str]:
-        """Return what kohya's LoRA is put on: the linear layers and 1x1 convolutions of the UNet's transformers, and the
-        linear layers of a text encoder's attention and MLP."""
+        """Return what kohya's LoRA is put on.
+
+        The linear layers and 1x1 convolutions of the UNet's transformers; the linear layers of a text encoder's
+        attention and MLP.
+        """
         owners = (Transformer2DModel,) if component == "denoiser" else (CLIPAttention, CLIPMLP)
         names = []
         for owner_name, owner in unwrap(self.components[component]).named_modules():
@@ -130,7 +134,7 @@ class StableDiffusion(Family):
         return names
 
     def export_keys(self, component: str, module: str) -> str:
-        """Return the module's name in a kohya file: diffusers' own; text encoders always with `text_model.` in front."""
+        """Return the name in a kohya file: diffusers' own, with the `text_model.` that transformers 5 drops."""
         if component == "denoiser":
             return module
         return f"text_model.{module.removeprefix('text_model.')}"
@@ -175,10 +179,6 @@ class StableDiffusion(Family):
                 vocabulary, pad = tokenizer.get_vocab(), tokenizer.pad_token_id
                 found[name] = identity(self.components[name], vocabulary=vocabulary, pad=pad, **reading)
         return found
-
-    def _conditions(self, text: Mapping[str, Tensor], geometry: Geometry, dtype: torch.dtype) -> dict[str, Any]:
-        """Return what else the UNet is told."""
-        return {}
 
     def _prompt_arguments(self, prefix: str, text: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return encoded text as arguments of the pipeline's call."""
@@ -280,6 +280,18 @@ def unwrap(module: nn.Module) -> nn.Module:
             return module
 
 
+def _size_conditions(
+    text: Mapping[str, Tensor], geometry: Geometry, device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Return SDXL's pooled text, and sizes and crops as six numbers a picture, (height, width) or (top, left) each."""
+    sizes = (geometry.original_sizes, geometry.crop_top_lefts, geometry.target_sizes)
+    conditions = {
+        "text_embeds": text["pooled_prompt_embeds"].to(device, dtype),
+        "time_ids": torch.cat(sizes, dim=1).to(device, dtype),
+    }
+    return {"added_cond_kwargs": conditions}
+
+
 def _tokenizer_name(encoder: str) -> str:
     return encoder.replace("text_encoder", "tokenizer")
 
@@ -302,4 +314,4 @@ def _prediction_type(model: ModelSection, scheduler: Any, spec: FamilySpec) -> s
 def _is_marked_zero_snr(model: ModelSection) -> bool:
     """Tell whether a single file carries the marker of a model trained with zero terminal SNR (NoobAI)."""
     path = Path(model.base_model).expanduser()
-    return path.suffix == ".safetensors" and path.is_file() and "ztsnr" in detect.read_header(path).shapes
+    return path.suffix == ".safetensors" and path.is_file() and "ztsnr" in read_header(path).tensors

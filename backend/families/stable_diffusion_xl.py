@@ -10,7 +10,6 @@ from diffusers import DiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
 from backend.families import clip
-from backend.families.base import Geometry
 from backend.families.stable_diffusion import StableDiffusion
 from backend.formats import ldm_keys
 
@@ -27,8 +26,10 @@ class StableDiffusionXL(StableDiffusion):
     extra_arguments: ClassVar[Mapping[str, Any]] = {"add_watermarker": False}
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
-        """Return "prompt_embeds" (B, 75 * N + 2, C1 + C2), the last layer but one of both encoders without the final norm,
-        and "pooled_prompt_embeds" (B, P) of the second encoder's first chunk."""
+        """Return "prompt_embeds" (B, 75 * N + 2, C1 + C2) and "pooled_prompt_embeds" (B, P).
+
+        The last layer but one of both encoders, without the final norm; the pooled text is of the first chunk.
+        """
         states = []
         for name in self.spec.text_encoders:
             hidden_states, output, num_chunks = self._run_encoder(name, captions)
@@ -40,12 +41,3 @@ class StableDiffusionXL(StableDiffusion):
         if component == "denoiser":
             return ldm_keys.sdxl_module_name(module, self.unet_config)
         return super().export_keys(component, module)
-
-    def _conditions(self, text: Mapping[str, Tensor], geometry: Geometry, dtype: torch.dtype) -> dict[str, Any]:
-        """Return the pooled text, and sizes and crops as six numbers a picture, (height, width) or (top, left) each."""
-        sizes = (geometry.original_sizes, geometry.crop_top_lefts, geometry.target_sizes)
-        conditions = {
-            "text_embeds": text["pooled_prompt_embeds"].to(self.device, dtype),
-            "time_ids": torch.cat(sizes, dim=1).to(self.device, dtype),
-        }
-        return {"added_cond_kwargs": conditions}
