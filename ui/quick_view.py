@@ -135,7 +135,7 @@ def review_html(
 
 
 def sentence(count: StepCount, records: Sequence[ImageRecord], batch_size: int, language: str) -> str:
-    """Return the arithmetic of a run in words, such as "24 pictures x 10 repeats x 10 epochs / batch 2 = 1200 steps"."""
+    """Return the arithmetic of a run in words: "24 pictures x 10 repeats x 10 epochs / batch 2 = 1200 steps"."""
     repeats = {record.num_repeats for record in records}
     key = "quick.plan" if len(repeats) == 1 else "quick.plan.mixed"
     return translate(

@@ -58,7 +58,9 @@ def open_folder(path: Path) -> None:
         return
     program = "open" if sys.platform == "darwin" else "xdg-open"
     try:
-        subprocess.Popen([program, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            [program, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
     except OSError as error:
         raise UserError("no_file_manager", value=str(path)) from error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from backend.config.problems import UserError
-from backend.runs import control, supervisor
+from backend.runs import supervisor
 from backend.runs.layout import RunFolder
 from ui import charts, run_actions, run_cards, run_detail, samples
 from ui.markup import render, script
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CHARTS_TEMPLATE = '<div class="charts"></div>'
 CHART_SECONDS = 3.0
+PARTS = ("head", "charts", "samples", "files", "log", "config")
 TABS = ("overview", "files", "log", "config")
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 STORAGE_KEY = "athanor.runs"
@@ -61,37 +62,47 @@ class RunsPage:
 
     def refresh(self, state: State, request: gr.Request) -> Outputs:
         """Return every part that changed since this tab was last sent it; `gr.skip()` for the others."""
-        language, root = self.context.language, root_path(request)
         run = self.watch.find(state["run"])
-        view = self.watch.open(run) if run else None
-        parts: list[Callable[[], Any]] = [
-            lambda: self._list(state, language, root),
-            lambda: self._head(run, language, request) if run else "",
-            lambda: self._charts(run, language) if run else None,
-            lambda: run_detail.samples_html(run, view, language, root=root, end=state["wall_end"]) if run and view else "",
-            lambda: run_detail.files_html(run, view, language, root=root) if run and view else "",
-            lambda: run_detail.log_html(run, language, query=state["query"]) if run else "",
-            lambda: self._config(run, state, language) if run else "",
-        ]
-        marks = self._marks(state, run, language)
+        sent = state["sent"]
         outputs: Outputs = []
-        for (name, mark), part in zip(marks.items(), parts, strict=True):
-            fresh = mark is not None and state["sent"].get(name) != mark
-            outputs.append(part() if fresh else gr.skip())
+        for name, mark in self._marks(state, run).items():
+            fresh = mark is not None and sent.get(name) != mark
+            outputs.append(self._part(name, run, state, request) if fresh else gr.skip())
             if fresh:
-                state["sent"][name] = mark
-        shown = bool(run)
-        outputs.append(gr.update(visible=shown) if state["sent"].get("shown") != shown else gr.skip())
-        outputs.append(gr.update(visible=not shown) if state["sent"].get("shown") != shown else gr.skip())
-        state["sent"]["shown"] = shown
-        return [*outputs, state]
+                sent[name] = mark
+        if sent.get("shown") == bool(run):
+            return [*outputs, gr.skip(), gr.skip(), state]
+        sent["shown"] = bool(run)
+        return [*outputs, gr.update(visible=bool(run)), gr.update(visible=not run), state]
 
-    def _marks(self, state: State, run: RunFolder | None, language: str) -> dict[str, Any]:
+    def _part(self, name: str, run: RunFolder | None, state: State, request: gr.Request) -> Any:
+        """Return one part of the page; nothing when no run is chosen."""
+        language, root = self.context.language, root_path(request)
+        if name == "list":
+            return self._list(state, language, root)
+        if run is None:
+            return None if name == "charts" else ""
+        view = self.watch.open(run)
+        match name:
+            case "head":
+                return self._head(run, language, request)
+            case "charts":
+                return self._charts(run, language)
+            case "samples":
+                return run_detail.samples_html(run, view, language, root=root, end=state["wall_end"])
+            case "files":
+                return run_detail.files_html(run, view, language, root=root)
+            case "log":
+                return run_detail.log_html(run, language, query=state["query"])
+        return self._config(run, state, language)
+
+    def _marks(self, state: State, run: RunFolder | None) -> dict[str, Any]:
         """Return for each part what it depends on; None where it is not on screen."""
+        language = self.context.language
         listed = self._list_mark(state, language)
         if run is None:
             nothing = ("", language)
-            return {"list": listed, **dict.fromkeys(("head", "charts", "samples", "files", "log", "config"), nothing)}
+            return {"list": listed, **dict.fromkeys(PARTS, nothing)}
         view, tab = self.watch.open(run), state["tab"]
         base = (run.id, language)
         second = int(time.time() / CHART_SECONDS) if is_live(view.status) else view.num_events
@@ -111,7 +122,9 @@ class RunsPage:
 
     def _list_mark(self, state: State, language: str) -> Any:
         views = [(run.id, self.watch.peek(run)) for run in self.watch.runs()[: state["num_history"] + 20]]
-        facts = [(run_id, view.status, view.step, view.num_events if is_live(view.status) else 0) for run_id, view in views]
+        facts = [
+            (run_id, view.status, view.step, view.num_events if is_live(view.status) else 0) for run_id, view in views
+        ]
         own = (state["run"], state["num_history"], state["message"], str(state["undo"]), language)
         return (tuple(facts), tuple(run.id for run in self.queue.runs()), self.queue.paused, own)
 
@@ -157,10 +170,36 @@ class RunsPage:
         """Do what a button says; a refusal is shown above the list until the next press."""
         state["message"] = ""
         try:
-            ACTIONS[event._data["action"]](self, state, str(event._data.get("run", "")))
+            self._actions(state, str(event._data.get("run", "")))[event._data["action"]]()
         except UserError as error:
-            state["message"] = str(error.problem.text(self.context.language))
+            state["message"] = error.problem.text(self.context.language)
         return self.refresh(state, request)
+
+    def _actions(self, state: State, run_id: str) -> dict[str, Callable[[], Any]]:
+        """Return what each button does, by its data-action."""
+
+        def run() -> RunFolder:
+            return require(self.watch, run_id)
+
+        return {
+            "open": lambda: self.select(state, run_id),
+            "more": lambda: state.update(num_history=state["num_history"] + run_cards.HISTORY_LENGTH),
+            "delete": lambda: self.delete(state, run()),
+            "undo": lambda: self.undo(state, run_id),
+            "remedy": lambda: self.select(state, run_actions.start_remedied(self.watch, self.queue, run_id).id),
+            "stop": lambda: supervisor.request(run(), "stop"),
+            "save": lambda: supervisor.request(run(), "save"),
+            "sample": lambda: supervisor.request(run(), "sample"),
+            "resume": lambda: run_actions.resume(self.watch, run()),
+            "start": lambda: run_actions.start(self.watch, run()),
+            "folder": lambda: run_actions.open_folder(run().path),
+            "up": lambda: self.queue.move(run(), by=-1),
+            "down": lambda: self.queue.move(run(), by=1),
+            "remove": lambda: self.queue.remove(run()),
+            "pause": lambda: self.queue.pause(not self.queue.paused),
+            "older": lambda: self.page_wall(state, -samples.MAX_COLUMNS),
+            "newer": lambda: self.page_wall(state, samples.MAX_COLUMNS),
+        }
 
     def restore(self, state: State, run_id: str, request: gr.Request) -> Outputs:
         """Show the run that this browser looked at last; without one, what is running, or the newest."""
@@ -193,9 +232,8 @@ class RunsPage:
         """Show another run."""
         state |= {"run": run_id, "wall_end": None, "query": "", "undo": None}
 
-    def delete(self, state: State, run_id: str) -> None:
+    def delete(self, state: State, run: RunFolder) -> None:
         """Move a run to the trash and offer to bring it back."""
-        run = require(self.watch, run_id)
         name = self.watch.facts(run).name
         trashed = run_actions.trash(self.watch, self.queue, run)
         state |= {"undo": {"run": trashed, "name": name}, "run": ""}
@@ -204,10 +242,6 @@ class RunsPage:
         """Bring the run back that was just deleted."""
         run_actions.untrash(self.watch, run_id)
         state |= {"undo": None, "run": run_id}
-
-    def remedy(self, state: State, run_id: str) -> None:
-        """Start again with what the diagnosis proposes."""
-        self.select(state, run_actions.start_remedied(self.watch, self.queue, run_id).id)
 
     def page_wall(self, state: State, columns: int) -> None:
         """Move the sample wall to earlier or later steps."""
@@ -220,40 +254,6 @@ class RunsPage:
 
 def _last(items: list[dict[str, Any]]) -> Any:
     return items[-1].get("seq") if items else None
-
-
-def _request(what: control.Request) -> Action:
-    return lambda page, state, run_id: supervisor.request(require(page.watch, run_id), what)
-
-
-def _move(by: int) -> Action:
-    return lambda page, state, run_id: page.queue.move(require(page.watch, run_id), by=by)
-
-
-def _more(page: RunsPage, state: State, run_id: str) -> None:
-    state["num_history"] += run_cards.HISTORY_LENGTH
-
-
-Action = Callable[[RunsPage, State, str], Any]
-ACTIONS: dict[str, Action] = {
-    "open": RunsPage.select,
-    "more": _more,
-    "delete": RunsPage.delete,
-    "undo": RunsPage.undo,
-    "remedy": RunsPage.remedy,
-    "stop": _request("stop"),
-    "save": _request("save"),
-    "sample": _request("sample"),
-    "resume": lambda page, state, run_id: run_actions.resume(page.watch, require(page.watch, run_id)),
-    "start": lambda page, state, run_id: run_actions.start(page.watch, require(page.watch, run_id)),
-    "folder": lambda page, state, run_id: run_actions.open_folder(require(page.watch, run_id).path),
-    "up": _move(-1),
-    "down": _move(1),
-    "remove": lambda page, state, run_id: page.queue.remove(require(page.watch, run_id)),
-    "pause": lambda page, state, run_id: page.queue.pause(not page.queue.paused),
-    "older": lambda page, state, run_id: page.page_wall(state, -samples.MAX_COLUMNS),
-    "newer": lambda page, state, run_id: page.page_wall(state, samples.MAX_COLUMNS),
-}
 
 
 def root_path(request: gr.Request) -> str:
