@@ -130,7 +130,7 @@ def matching(choices: Iterable[Overlay], flat: Flat) -> str:
     return next((choice.name for choice in choices if choice.holds(flat)), "")
 
 
-def schedule(num_samples: int, *, num_steps: int, batch_size: int) -> tuple[int, int]:
+def schedule(num_samples: int, *, num_steps: int, batch_size: int, repeats: int = 0) -> tuple[int, int]:
     """Return (repeats, epochs) that come nearest to `num_steps` optimizer steps of `batch_size` pictures.
 
     Few pictures are repeated, so that an epoch is worth a saved file; there are then about ten epochs.
@@ -139,9 +139,10 @@ def schedule(num_samples: int, *, num_steps: int, batch_size: int) -> tuple[int,
         num_samples: Pictures in all folders, each once.
         num_steps: Wanted steps for a batch size of 1; larger batches need proportionally fewer.
         batch_size: Pictures per step.
+        repeats: Given when it must stay as it is; 0 finds it.
     """
     wanted = max(1, num_steps)
-    repeats = max(1, round(wanted / (max(1, num_samples) * USUAL_EPOCHS)))
+    repeats = repeats or max(1, round(wanted / (max(1, num_samples) * USUAL_EPOCHS)))
     per_epoch = math.ceil(max(1, num_samples) * repeats / batch_size)
     return repeats, max(1, round(wanted / batch_size / per_epoch))
 

@@ -1,4 +1,4 @@
-"""What the buttons of a run do. Each raises `UserError` when it cannot be done, and the page says so where it was pressed."""
+"""What the buttons of a run do. Each raises `UserError` when it cannot be done, and the page says so."""
 
 from __future__ import annotations
 

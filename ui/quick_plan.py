@@ -1,0 +1,104 @@
+"""What the choices of the Quick page do to a configuration. Pure: plain data in, plain data out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backend.config import presets
+from backend.config.base import flatten
+from backend.config.root import TrainConfig
+from backend.data.scan import ImageRecord
+from backend.families.detect import Detection
+from backend.families.specs import FAMILIES
+from ui import goals
+
+Data = Mapping[str, Any]
+NUM_PROMPTS = 2
+DEMO_PATH = Path(__file__).resolve().parents[1] / "presets" / "demo" / "demo.toml"
+
+
+def with_values(data: Data, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data with parameters set by path."""
+    result = copy.deepcopy(dict(data))
+    for path, value in values.items():
+        section, name = path.split(".", 1)
+        result.setdefault(section, {})[name] = value
+    return result
+
+
+def with_base_model(data: Data, found: Detection | None) -> dict[str, Any]:
+    """Set the family of a newly chosen base model, and the sizes that go with a family that was not set before."""
+    if found is None or found.family is None or found.family == data.get("model", {}).get("family", "sd15"):
+        return dict(data)
+    values = {"model.family": found.family, "model.prediction_type": "auto"}
+    old = FAMILIES.get(data.get("model", {}).get("family", "sd15"))
+    defaults = TrainConfig()
+    reset = {path: _default(defaults, path) for path in (old.defaults if old else {})}
+    return with_values(data, {**reset, **values, **FAMILIES[found.family].defaults})
+
+
+def _default(config: TrainConfig, path: str) -> Any:
+    section, name = path.split(".", 1)
+    return getattr(getattr(config, section), name)
+
+
+def with_folder(data: Data, folder: str) -> dict[str, Any]:
+    """Set the first folder of pictures; the others of the Expert page stay."""
+    first, *others = data.get("data", {}).get("datasets") or [{}]
+    datasets = [{**first, "path": folder}, *others] if folder or others else []
+    return with_values(data, {"data.datasets": datasets})
+
+
+def num_single_samples(records: Sequence[ImageRecord], config: TrainConfig) -> int:
+    """Return how many pictures an epoch has when each folder is repeated once; 10_name folders keep their number."""
+    repeats = [dataset.num_repeats for dataset in config.data.datasets]
+    return sum(record.num_repeats // repeats[record.dataset_index] for record in records)
+
+
+def with_quality(data: Data, config: TrainConfig, records: Sequence[ImageRecord], quality: int) -> dict[str, Any]:
+    """Set repeats and epochs for the steps of a quality. Folders of different repeats keep them: they are a balance."""
+    goal = next((goal for goal in goals.GOALS if goal.name == _goal(config)), goals.GOALS[0])
+    num_steps = round(goal.num_steps * goals.QUALITIES[quality].factor)
+    batch = config.training.batch_size * config.training.gradient_accumulation_steps * config.hardware.num_processes
+    datasets = [dict(item) for item in data.get("data", {}).get("datasets", [])]
+    num_samples = num_single_samples(records, config)
+    if len({dataset.num_repeats for dataset in config.data.datasets}) > 1:
+        num_samples = sum(record.num_repeats for record in records)
+        _, epochs = goals.schedule(num_samples, num_steps=num_steps, batch_size=batch, repeats=1)
+    else:
+        repeats, epochs = goals.schedule(num_samples, num_steps=num_steps, batch_size=batch)
+        datasets = [{**item, "num_repeats": repeats} for item in datasets]
+    return with_values(data, {"data.datasets": datasets, "training.num_epochs": epochs, "training.max_steps": 0})
+
+
+def _goal(config: TrainConfig) -> str:
+    return goals.matching(goals.GOALS, flatten(config))
+
+
+def default_prompts(records: Sequence[ImageRecord], trigger_word: str) -> list[dict[str, Any]]:
+    """Return sample prompts made of the first captions, behind the trigger word: what training itself shows the model."""
+    captions = list(dict.fromkeys(record.text for record in records if record.text))[:NUM_PROMPTS]
+    texts = [", ".join(part for part in (trigger_word, caption) if part) for caption in captions or [""]]
+    return [{"prompt": text} for text in texts if text]
+
+
+def with_prompts(data: Data, records: Sequence[ImageRecord]) -> dict[str, Any]:
+    """Fill in sample prompts where there are none, or where they are still the ones that were filled in here."""
+    prompts = data.get("sampling", {}).get("prompts") or []
+    trigger_word = str(data.get("data", {}).get("trigger_word", "")).strip()
+    own = default_prompts(records, "")
+    untouched = len(prompts) == len(own) and all(
+        set(prompt) <= {"prompt", "seed", "negative_prompt"} and prompt["prompt"].endswith(default["prompt"])
+        for prompt, default in zip(prompts, own, strict=True)
+    )
+    if prompts and not untouched:
+        return dict(data)
+    return with_values(data, {"sampling.prompts": default_prompts(records, trigger_word)})
+
+
+def demo() -> dict[str, Any]:
+    """Return the configuration of the embedded demo."""
+    return presets.read(DEMO_PATH)
