@@ -79,7 +79,9 @@ def _noise(config: TrainConfig, values: Values) -> Iterator[Problem]:
     if noise.noise_offset and noise.multires_noise_iterations:
         yield _problem("error", "noise_offset_multires", "noise.noise_offset")
     if noise.min_timestep >= noise.max_timestep:
-        yield _problem("error", "timestep_range", "noise.min_timestep", value=noise.min_timestep, max=noise.max_timestep)
+        yield _problem(
+            "error", "timestep_range", "noise.min_timestep", value=noise.min_timestep, max=noise.max_timestep
+        )
     if noise.zero_terminal_snr and config.model.prediction_type == "epsilon":
         yield _problem("error", "ztsnr_epsilon", "noise.zero_terminal_snr")
 
@@ -127,7 +129,11 @@ def _outputs(config: TrainConfig, values: Values) -> Iterator[Problem]:
     gpu_ids = [part for part in config.hardware.gpu_ids.split(",") if part]
     if gpu_ids and len(gpu_ids) != config.hardware.num_processes:
         yield _problem(
-            "error", "gpu_ids_count", "hardware.gpu_ids", value=config.hardware.gpu_ids, num=config.hardware.num_processes
+            "error",
+            "gpu_ids_count",
+            "hardware.gpu_ids",
+            value=config.hardware.gpu_ids,
+            num=config.hardware.num_processes,
         )
 
 

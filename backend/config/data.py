@@ -130,10 +130,10 @@ class DataSection(Section):
 
     num_workers: Annotated[
         int,
-        Field(title="Loader processes", ge=0, le=64),
-        Ui(unit="processes", aliases=("max_data_loader_n_workers", "dataloader_num_workers")),
+        Field(title="Loader threads", ge=0, le=64),
+        Ui(unit="threads", aliases=("max_data_loader_n_workers", "dataloader_num_workers")),
     ] = 0
-    """How many processes prepare pictures ahead when latents are not cached. With cached latents none is needed."""
+    """How many threads prepare pictures ahead when latents are not cached. With cached latents one is enough; 0 is one."""
 
 
 class CacheSection(Section):

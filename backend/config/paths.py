@@ -29,3 +29,9 @@ def resolve(path: str) -> Path:
     if plain.is_absolute() or plain.exists() or not (PROJECT_DIR / plain).exists():
         return Path.cwd() / plain
     return PROJECT_DIR / plain
+
+
+def local_or_hub(model: str) -> str:
+    """Return a base model's absolute path when it is on this machine, else the text as it is: a hub id."""
+    path = resolve(model)
+    return str(path) if path.exists() else model.strip()

@@ -1,0 +1,119 @@
+"""The state of a run on disk, from which it goes on exactly.
+
+Everything random is derived from (seed, step), so no generator's state has to be kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.optim import Optimizer
+
+from backend.config.problems import UserError
+from backend.data.plan import Placement
+from backend.formats.manifest import complete_folders, newest_complete, publishing, remove_leftovers
+from backend.runs.layout import RunFolder
+from backend.training.adapters import Trainable
+
+STATE = "state.json"
+WEIGHTS = "weights.safetensors"
+OPTIMIZER = "optimizer.pt"
+VERSION = 1
+
+
+@dataclass(slots=True)
+class LoopState:
+    """Where the loop stands, between two steps."""
+
+    step: int = 0
+    epoch: int = 0
+    batches_done: int = 0
+    loss_ema: float | None = None
+    num_bad_steps: int = 0
+    started_at: float = 0.0
+    data: str = ""
+    num_processes: int = 1
+
+
+def fingerprint(placements: Sequence[Placement]) -> str:
+    """Return a hash of which pictures are trained at which size and how often: the order of batches hangs on it."""
+    rows = [(item.record.path.name, item.record.num_repeats, item.bucket, item.resized) for item in placements]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def folder_of(run: RunFolder, step: int) -> Path:
+    """Return where the checkpoint of a step is."""
+    return run.checkpoints_dir / f"step-{step:08d}"
+
+
+def save(
+    run: RunFolder,
+    state: LoopState,
+    *,
+    parameters: Trainable,
+    optimizer: Optimizer,
+    scaler: torch.amp.GradScaler,
+    keep_last_n: int,
+) -> Path:
+    """Write a checkpoint, whole or not at all, and remove the oldest beyond `keep_last_n`.
+
+    Raises:
+        UserError: `disk_full` or `file_unwritable`; the checkpoints before it are whole.
+    """
+    folder = folder_of(run, state.step)
+    with publishing(folder) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in parameters.state().items()}, partial / WEIGHTS)
+        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}, partial / OPTIMIZER)
+        text = json.dumps({"version": VERSION, **asdict(state)}, indent=1)
+        (partial / STATE).write_text(text, encoding="utf-8")
+    for old in complete_folders(run.checkpoints_dir)[:-keep_last_n]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def find(run: RunFolder) -> Path | None:
+    """Return the newest whole checkpoint; what a killed writer left is removed."""
+    remove_leftovers(run.checkpoints_dir)
+    return newest_complete(run.checkpoints_dir)
+
+
+def read_state(folder: Path) -> LoopState:
+    """Return where the loop stood.
+
+    Raises:
+        UserError: A newer version wrote it.
+    """
+    data = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if data.pop("version") > VERSION:
+        raise UserError("checkpoint_newer", value=str(folder))
+    known = {item.name for item in fields(LoopState)}
+    return LoopState(**{name: value for name, value in data.items() if name in known})
+
+
+def restore(folder: Path, *, parameters: Trainable, optimizer: Optimizer, scaler: torch.amp.GradScaler) -> None:
+    """Set weights, optimizer and scaler to what they were."""
+    parameters.load_state(load_file(folder / WEIGHTS))
+    states = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
+    optimizer.load_state_dict(states["optimizer"])
+    scaler.load_state_dict(states["scaler"])
+
+
+def check_same(state: LoopState, *, data: str, num_processes: int) -> None:
+    """Refuse to go on with other pictures or another number of processes: it would not be the same run.
+
+    Raises:
+        UserError: `resume_data_changed` or `resume_processes_changed`.
+    """
+    if state.data != data:
+        raise UserError("resume_data_changed", "data.datasets")
+    if state.num_processes != num_processes:
+        raise UserError(
+            "resume_processes_changed", "hardware.num_processes", value=num_processes, before=state.num_processes
+        )

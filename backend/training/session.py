@@ -1,0 +1,222 @@
+"""Everything that a run works with, put together before the first step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from torch.optim import Optimizer
+
+from backend.config import paths
+from backend.config.checks import check
+from backend.config.problems import ConfigError, UserError
+from backend.config.root import TrainConfig, load
+from backend.data import plan
+from backend.data.cache import LatentCache, TextCache
+from backend.data.loader import BatchStream
+from backend.data.plan import Placement, StepCount
+from backend.data.scan import scan
+from backend.families import specs
+from backend.families.base import Family, LoadOptions
+from backend.runs.control import Control, Request
+from backend.runs.layout import RunFolder
+from backend.training import adapters, caching, checkpoint
+from backend.training.adapters import Trainable
+from backend.training.checkpoint import LoopState
+from backend.training.distributed import shared
+from backend.training.optimizers import make_optimizer
+from backend.training.report import Reporter
+
+PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(slots=True)
+class Session:
+    """One run in one process."""
+
+    run: RunFolder
+    config: TrainConfig
+    state: PartialState
+    reporter: Reporter
+    control: Control
+    family: Family
+    placements: list[Placement]
+    count: StepCount
+    stream: BatchStream
+    components: list[str]
+    parameters: Trainable
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    loop: LoopState
+    base_model_name: str
+    resumed: bool
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The number format of the forward pass."""
+        return PRECISIONS[self.config.training.mixed_precision]
+
+    def requests(self) -> set[Request]:
+        """Return what is asked of all processes now."""
+        return shared(self.state, self.control.poll() if self.state.is_main_process else None)
+
+
+def open_session(run: RunFolder, state: PartialState, reporter: Reporter, *, resume: bool) -> Session:
+    """Load, cache and prepare, telling the phases.
+
+    Raises:
+        UserError: Anything that keeps the run from starting.
+        caching.Stopped: The user asked to stop meanwhile.
+    """
+    config = load(run.config_path)
+    spec = specs.get(config.model.family)
+    refuse([problem for problem in check(config, spec.facts()) if problem.level == "error"])
+    control = Control(run.control_dir)
+    found = checkpoint.find(run) if resume and state.is_main_process else None
+    found = shared(state, found)
+    loop = checkpoint.read_state(found) if found else LoopState(started_at=time.time())
+    reporter.start(device=device_name(state), resumed_from_step=loop.step if found else None)
+    reporter.phase("loading")
+    placements = place_pictures(config, reporter)
+    family = load_family(config, state.device, spec)
+    placements, stream = prepare_data(config, family, placements, state=state, reporter=reporter, control=control)
+    count = plan.count(placements, config.training, num_processes=state.num_processes)
+    components, parameters = prepare_training(config, family)
+    optimizer = make_optimizer(
+        {name: list(group.values()) for name, group in parameters.parameters.items()}, config.optimizer
+    )
+    scaler = torch.amp.GradScaler(state.device.type, enabled=config.training.mixed_precision == "fp16")
+    data = checkpoint.fingerprint(placements)
+    if found:
+        checkpoint.check_same(loop, data=data, num_processes=state.num_processes)
+        checkpoint.restore(found, parameters=parameters, optimizer=optimizer, scaler=scaler)
+    loop.data, loop.num_processes = data, state.num_processes
+    return Session(
+        run=run,
+        config=config,
+        state=state,
+        reporter=reporter,
+        control=control,
+        family=family,
+        placements=placements,
+        count=count,
+        stream=stream,
+        components=components,
+        parameters=parameters,
+        optimizer=optimizer,
+        scaler=scaler,
+        loop=loop,
+        base_model_name=Path(config.model.base_model).name,
+        resumed=found is not None,
+    )
+
+
+def refuse(problems: Sequence[object]) -> None:
+    """Raise when there is any problem."""
+    if problems:
+        raise ConfigError(list(problems))  # type: ignore[arg-type]
+
+
+def device_name(state: PartialState) -> str:
+    """Return the device in words."""
+    if state.device.type == "cuda":
+        return f"{torch.cuda.get_device_name(state.device)} ({state.device})"
+    return state.device.type.upper()
+
+
+def place_pictures(config: TrainConfig, reporter: Reporter) -> list[Placement]:
+    """Find the pictures and give them their buckets; warnings are told, errors raised."""
+    found = scan(config.data)
+    refuse([problem for problem in found.problems if problem.level == "error"])
+    for problem in found.problems:
+        reporter.warn(problem)
+    return plan.place(found.images, config.data)
+
+
+def load_family(config: TrainConfig, device: torch.device, spec: specs.FamilySpec) -> Family:
+    """Load the base model: what is only looked through in the training precision, what is trained in fp32."""
+    precision = PRECISIONS[config.training.mixed_precision]
+    full = config.adapter.kind == "full"
+    model = config.model.model_copy(update={"base_model": paths.local_or_hub(config.model.base_model)})
+    options = LoadOptions(device=device, frozen_dtype=torch.float32 if full else precision)
+    family = spec.load_class().load(model, options, spec)
+    if full:
+        kept = {*adapters.trained_components(config, family), "vae"}
+        for name, module in family.components.items():
+            if name not in kept:
+                module.to(precision)
+    if config.noise.zero_terminal_snr:
+        family.enable_zero_terminal_snr()
+    return family
+
+
+def prepare_data(
+    config: TrainConfig,
+    family: Family,
+    placements: list[Placement],
+    *,
+    state: PartialState,
+    reporter: Reporter,
+    control: Control,
+) -> tuple[list[Placement], BatchStream]:
+    """Fill the caches, leave out bad pictures, unload the encoders that are done."""
+    reporter.phase("caching")
+    folder = paths.cache_dir(config.cache.dir)
+    identities = family.identities
+    arguments = {"state": state, "reporter": reporter, "stop": lambda: "stop" in control.poll()}
+    latents = texts = None
+    family.prepare_prompts(config.sampling.prompts)
+    if config.cache.latents:
+        latents = LatentCache(folder, vae_identity=identities["vae"])
+        bad = caching.fill_latents(placements, family, config.data, latents, **arguments)
+    else:
+        bad = caching.check_pictures(placements, config.data, **arguments)
+    placements = [item for item in placements if str(item.record.path) not in bad]
+    if not placements:
+        raise UserError("all_pictures_bad", "data.datasets")
+    if config.cache.text_embeddings:
+        texts = TextCache(folder, identities={name: identities[name] for name in family.spec.text_encoders})
+        caching.fill_texts(placements, family, config.data, texts, **arguments)
+    state.wait_for_everyone()
+    if texts is not None:
+        family.unload(*family.spec.text_encoders)
+    if latents is not None and not config.sampling.prompts and config.adapter.kind != "full":
+        family.unload("vae")
+    stream = BatchStream(
+        placements,
+        config.data,
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
+        latents=latents,
+        texts=texts,
+        process=state.process_index,
+        num_processes=state.num_processes,
+    )
+    return placements, stream
+
+
+def prepare_training(config: TrainConfig, family: Family) -> tuple[list[str], Trainable]:
+    """Make trainable what is to be trained, and trade memory for time where asked."""
+    components = adapters.trained_components(config, family)
+    if config.adapter.kind == "full":
+        adapters.unfreeze(family, components)
+    else:
+        adapters.add_lora(family, components, config.adapter, seed=config.training.seed)
+    for name in components:
+        module = family.components[name]
+        module.train()
+        if config.training.gradient_checkpointing:
+            enable_checkpointing(module)
+    return components, Trainable.of(family, components)
+
+
+def enable_checkpointing(module: torch.nn.Module) -> None:
+    """Switch gradient checkpointing on, under diffusers' name or transformers'."""
+    if hasattr(module, "enable_gradient_checkpointing"):
+        module.enable_gradient_checkpointing()
+    else:
+        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
