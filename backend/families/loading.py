@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import CLIPTokenizer
@@ -23,6 +23,13 @@ from backend.families.clip import load_tokenizer
 from backend.families.specs import FamilySpec
 
 CONFIGS_DIR = Path(__file__).parent / "data" / "configs"
+# What an error of the libraries means wherever in its chain of causes it stands.
+CAUSES: dict[type[Exception], str] = {
+    RepositoryNotFoundError: "base_model_hub_denied",
+    RevisionNotFoundError: "base_model_hub_denied",
+    SafetensorError: "not_safetensors",
+    pickle.UnpicklingError: "checkpoint_not_tensors",
+}
 
 
 def load_pipeline(
@@ -160,23 +167,35 @@ def _plain_words(value: str, spec: FamilySpec, field: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise UserError("base_model_hub_denied", field, value=value) from error
-    except SafetensorError as error:
-        raise UserError("not_safetensors", field, value=value) from error
-    except pickle.UnpicklingError as error:
-        raise UserError("checkpoint_not_tensors", field, value=value) from error
-    except SingleFileComponentError as error:
-        raise UserError("base_model_incomplete", field, value=value, component=_first_line(error)) from error
-    except OSError as error:
-        code = "base_model_hub_offline" if detect.is_hub_id(value) else "base_model_unreadable"
-        raise UserError(code, field, value=value, reason=_first_line(error)) from error
-    except (ValueError, RuntimeError) as error:
-        if "shape" not in str(error) and "size mismatch" not in str(error):
+    except (*CAUSES, SingleFileComponentError, OSError, ValueError, RuntimeError) as error:
+        code, reason = _explain(error, value, field)
+        if not code:
             raise
-        code = "vae_shapes" if field == "model.vae" else "base_model_shapes"
-        raise UserError(code, field, value=value, title=spec.title, reason=_first_line(error)) from error
+        raise UserError(code, field, value=value, title=spec.title, component=reason, reason=reason) from error
 
 
-def _first_line(error: Exception) -> str:
+def _explain(error: Exception, value: str, field: str) -> tuple[str, str]:
+    """Return the code and the reason of a library's error; an empty code where the mistake is not the user's."""
+    for link in _chain(error):
+        for kind, code in CAUSES.items():
+            if isinstance(link, kind):
+                return code, _first_line(link)
+    reason = _first_line(error)
+    if isinstance(error, SingleFileComponentError):
+        return "base_model_incomplete", reason
+    if isinstance(error, OSError):
+        return "base_model_hub_offline" if detect.is_hub_id(value) else "base_model_unreadable", reason
+    if "shape" in reason or "size mismatch" in str(error):
+        return "vae_shapes" if field == "model.vae" else "base_model_shapes", reason
+    return "", ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came of: the libraries hide the cause under several of their own."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

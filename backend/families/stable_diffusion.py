@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DiffusionPipeline, SchedulerMixin, StableDiffusionPipeline
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from PIL import Image
 from torch import Tensor, nn
@@ -158,6 +158,12 @@ class StableDiffusion(Family):
             for module, training in zip(modules, was_training, strict=True):
                 module.train(training)
 
+    def sampler(self, name: str) -> SchedulerMixin:
+        """Return a fresh sampler, named as in the schema, over the noise schedule of the model."""
+        return schedule.make_sampler(
+            name, self.scheduler, prediction_type=self.prediction_type, zero_snr=self.zero_terminal_snr
+        )
+
     def save(self, path: Path, *, layout: str, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
         """Write the whole model; parts that were unloaded are read again from the base model."""
         parts = self._all_parts()
@@ -200,9 +206,7 @@ class StableDiffusion(Family):
         return self.encode_text([text])
 
     def _sample_latents(self, prompt: SamplePrompt, sampling: SamplingSection, *, width: int, height: int) -> Tensor:
-        sampler = schedule.make_sampler(
-            sampling.sampler, self.scheduler, prediction_type=self.prediction_type, zero_snr=self.zero_terminal_snr
-        )
+        sampler = self.sampler(sampling.sampler)
         parts = {"denoiser": unwrap(self.components["denoiser"]), "vae": self.components["vae"]}
         pipeline = self._pipeline(sampler, parts)
         pipeline.set_progress_bar_config(disable=True)
