@@ -86,8 +86,20 @@ viewer.addEventListener("keydown", (event) => {
   if (moves[event.key]) move(...moves[event.key]);
 });
 
-// The newest step is what one wants to compare with the first; a choice of the user's is left alone.
+// Pictures of a few pixels, such as the demo's, are shown as the squares that they are.
+element.addEventListener(
+  "load",
+  (event) => element.classList.toggle("has-small-pictures", event.target.naturalWidth < 120),
+  { capture: true },
+);
+part(".viewer-left").addEventListener("load", (event) => viewer.classList.toggle("has-small-pictures", event.target.naturalWidth < 240));
+
+// The newest step is what one wants to see, and to compare with the first; a choice of the user's is left alone.
+let scrolled = null;
 function choose() {
+  const wall = element.querySelector(".wall-scroll");
+  if (wall && (scrolled === null || wall.scrollLeft >= scrolled - 4)) wall.scrollLeft = wall.scrollWidth;
+  scrolled = wall ? wall.scrollLeft : null;
   const to = element.querySelector(".wall-to");
   if (to && !to.dataset.chosen) to.selectedIndex = to.options.length - 1;
 }

@@ -1,0 +1,95 @@
+"""What is found out about a configuration before it runs: its model, its pictures, its plan, its problems."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backend import preflight
+from backend.config import root
+from backend.config.data import DataSection
+from backend.config.paths import resolve
+from backend.config.problems import Problem
+from backend.config.root import TrainConfig
+from backend.data.scan import Scan, scan
+from backend.families.detect import Detection, detect, is_hub_id
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything the Quick page shows. `config` is None when the values are refused."""
+
+    config: TrainConfig | None
+    detection: Detection | None
+    scan: Scan | None
+    plan: preflight.Plan | None
+    problems: tuple[Problem, ...]
+
+    def about(self, *prefixes: str) -> list[Problem]:
+        """Return the problems of some sections, by the beginnings of their paths."""
+        return [problem for problem in self.problems if problem.path.startswith(prefixes)]
+
+
+class Finder:
+    """Finds out, and keeps the last answer of each part: typing in one field must not read all pictures again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._scans: tuple[Any, Scan] | None = None
+        self._findings: tuple[Any, Findings] | None = None
+
+    def find(self, data: Mapping[str, Any]) -> Findings:
+        """Look at a draft."""
+        with self._lock:
+            key = (json.dumps(data, sort_keys=True, default=str), _stamps(data))
+            if self._findings is None or self._findings[0] != key:
+                self._findings = (key, self._look(data))
+            return self._findings[1]
+
+    def _look(self, data: Mapping[str, Any]) -> Findings:
+        config, problems = root.parse(data)
+        value = str(data.get("model", {}).get("base_model", "")).strip()
+        detection = detect(resolve(value)) if value and not is_hub_id(value) else None
+        if config is None:
+            return Findings(None, detection, None, None, tuple(problems))
+        found = self._scan(config.data)
+        plan, problems = preflight.preflight(config, found)
+        return Findings(config, detection, found, plan, tuple(problems))
+
+    def _scan(self, data: DataSection) -> Scan:
+        key = (data.model_dump_json(), tuple(_stamp(dataset.path) for dataset in data.datasets))
+        if self._scans is None or self._scans[0] != key:
+            self._scans = (key, scan(data))
+        return self._scans[1]
+
+
+def _stamps(data: Mapping[str, Any]) -> tuple[Any, ...]:
+    datasets = data.get("data", {}).get("datasets", [])
+    model = str(data.get("model", {}).get("base_model", ""))
+    return (_stamp(model), *(_stamp(str(item.get("path", ""))) for item in datasets))
+
+
+def _stamp(path: str) -> Any:
+    """Return what changes when files are added to or taken from a folder, one level deep."""
+    if not path.strip():
+        return None
+    folder = resolve(path)
+    try:
+        below = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+        return (folder.stat().st_mtime_ns, tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in below)))
+    except OSError:  # not there, or not readable: the scan says so
+        return None
+
+
+def is_empty(data: Mapping[str, Any]) -> bool:
+    """Tell whether neither a base model nor pictures are chosen yet."""
+    return not data.get("model", {}).get("base_model") and not data.get("data", {}).get("datasets")
+
+
+def folder_of(data: Mapping[str, Any]) -> str:
+    """Return the first folder of pictures; empty when there is none."""
+    datasets = data.get("data", {}).get("datasets") or [{}]
+    return str(datasets[0].get("path", ""))
