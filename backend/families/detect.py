@@ -51,6 +51,12 @@ SINGLE_FILES = (
     ("clip_g", "embedding"),
     ("clip_l", "embedding"),
 )
+# Where the parts of a whole model stand in a single file.
+SINGLE_FILE_PARTS = {
+    "unet": ("model.diffusion_model.",),
+    "vae": ("first_stage_model.",),
+    "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
+}
 INPUT_CONVOLUTION = "model.diffusion_model.input_blocks.0.0.weight"
 
 
@@ -109,7 +115,18 @@ def _verify(model: ModelSection, field: str) -> list[Problem]:
     if found.family != model.family:
         asked = specs.get(model.family).title
         return [Problem("error", "base_model_family", field, {**value, "title": found.title, "family": asked})]
-    return _verify_folder(path, model, field) if found.layout == "diffusers" else []
+    return _verify_folder(path, model, field) if found.layout == "diffusers" else _verify_file(path, model, field)
+
+
+def _verify_file(path: Path, model: ModelSection, field: str) -> list[Problem]:
+    """Check that the weights of every part are in a single file."""
+    names = read_header(path).tensors.keys()
+    missing = [part for part, prefixes in SINGLE_FILE_PARTS.items() if not any(n.startswith(prefixes) for n in names)]
+    return [
+        Problem("error", "base_model_incomplete", field, {"value": str(path), "component": part})
+        for part in missing
+        if not (part == "vae" and model.vae)
+    ]
 
 
 def _verify_folder(folder: Path, model: ModelSection, field: str) -> list[Problem]:

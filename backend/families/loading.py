@@ -52,7 +52,7 @@ def load_pipeline(
     parts: dict[str, Any] = dict.fromkeys(skip)
     with _plain_words(model.base_model, spec, "model.base_model"):
         if model.vae and "vae" not in skip:
-            parts["vae"] = _load_vae(model, spec, vae_dtype)
+            parts["vae"] = _separate_vae(model, spec, vae_dtype)
         path = Path(model.base_model).expanduser()
         if path.is_file():
             pipeline = _load_single_file(path, model, pipeline_class, spec, parts, dtype, vae_dtype)
@@ -113,7 +113,8 @@ def _load_single_file(
     """Load a file of the original layout with configurations and vocabulary from here, never from the network."""
     config_dir = _config_dir(model, spec)
     if "vae" not in parts:
-        parts["vae"] = _vae_from_file(path, config_dir, vae_dtype)
+        with _plain_words(model.base_model, spec, "model.base_model", component="vae"):
+            parts["vae"] = _vae_from_file(path, config_dir, vae_dtype)
     for name in ("tokenizer", "tokenizer_2"):
         if _takes(pipeline_class, name):
             parts[name] = _tokenizer(config_dir / name, pads_with_end=spec.name != "sd2" and name == "tokenizer")
@@ -137,10 +138,10 @@ def _takes(pipeline_class: type[DiffusionPipeline], name: str) -> bool:
     return name in required or name in optional
 
 
-def _load_vae(model: ModelSection, spec: FamilySpec, dtype: torch.dtype) -> AutoencoderKL:
+def _separate_vae(model: ModelSection, spec: FamilySpec, dtype: torch.dtype) -> AutoencoderKL:
     """Load the separate VAE: a file, a VAE's folder, the folder of a whole model, or a hub id."""
     path = Path(model.vae).expanduser()
-    with _plain_words(model.vae, spec, "model.vae"):
+    with _plain_words(model.vae, spec, "model.vae", component="vae"):
         if path.is_file():
             return _vae_from_file(path, _config_dir(model, spec), dtype)
         source = str(path) if path.is_dir() else model.vae
@@ -161,8 +162,11 @@ def _check_weights(module: nn.Module, name: str, model: ModelSection) -> None:
 
 
 @contextmanager
-def _plain_words(value: str, spec: FamilySpec, field: str) -> Iterator[None]:
-    """Turn the errors of the libraries into ours, where they are a mistake in what was chosen."""
+def _plain_words(value: str, spec: FamilySpec, field: str, *, component: str = "unet") -> Iterator[None]:
+    """Turn the errors of the libraries into ours, where they are a mistake in what was chosen.
+
+    `component` is the part that is meant where a library finds weights missing and does not say of what.
+    """
     try:
         yield
     except UserError:
@@ -171,7 +175,7 @@ def _plain_words(value: str, spec: FamilySpec, field: str) -> Iterator[None]:
         code, reason = _explain(error, value, field)
         if not code:
             raise
-        raise UserError(code, field, value=value, title=spec.title, component=reason, reason=reason) from error
+        raise UserError(code, field, value=value, title=spec.title, component=component, reason=reason) from error
 
 
 def _explain(error: Exception, value: str, field: str) -> tuple[str, str]:
@@ -181,7 +185,7 @@ def _explain(error: Exception, value: str, field: str) -> tuple[str, str]:
             if isinstance(link, kind):
                 return code, _first_line(link)
     reason = _first_line(error)
-    if isinstance(error, SingleFileComponentError):
+    if isinstance(error, SingleFileComponentError) or "meta tensor" in reason:
         return "base_model_incomplete", reason
     if isinstance(error, OSError):
         return "base_model_hub_offline" if detect.is_hub_id(value) else "base_model_unreadable", reason
