@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from backend.config.presets import write_text
 from backend.config.problems import UserError
 
 TRASH = ".trash"
@@ -94,20 +93,6 @@ def slug(name: str) -> str:
     return f"run-{text}" if not text or RESERVED.match(text) else text
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small text file so that it is there whole or not at all."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
-    fresh = Path(name)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
 def create_run(runs_dir: Path, name: str, config_toml: str) -> RunFolder:
     """Make the folder of a new run with its frozen configuration. Two made at once never share one.
 
@@ -128,7 +113,7 @@ def create_run(runs_dir: Path, name: str, config_toml: str) -> RunFolder:
         run = RunFolder(path)
         for folder in (run.control_dir, run.models_dir, run.checkpoints_dir, run.samples_dir, run.logs_dir):
             folder.mkdir()
-        write_atomically(run.config_path, config_toml)
+        write_text(run.config_path, config_toml)
     except OSError as error:
         raise UserError("runs_dir_unwritable", value=str(runs_dir), reason=error.strerror or str(error)) from error
     return run

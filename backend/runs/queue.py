@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from backend.config.presets import read
+from backend.config.presets import read, write_text
 from backend.config.problems import Problem, UserError
 from backend.runs import supervisor
 from backend.runs.events import EventWriter
-from backend.runs.layout import RunFolder, list_runs, write_atomically
+from backend.runs.layout import RunFolder, list_runs
 from backend.runs.locks import take
 
 Starter = Callable[[RunFolder], object]
@@ -52,7 +52,7 @@ class Queue:
 
     def _place(self, runs: list[RunFolder]) -> None:
         for position, run in enumerate(runs):
-            write_atomically(run.queued_path, json.dumps({"position": position}))
+            write_text(run.queued_path, json.dumps({"position": position}))
 
     def add(self, run: RunFolder) -> None:
         """Put a run at the end.
@@ -118,4 +118,4 @@ class Queue:
         writer.emit("end", status="failed", step=0, error=error)
         writer.close()
         if not run.process_path.exists():
-            write_atomically(run.process_path, json.dumps({"started": 0}))
+            write_text(run.process_path, json.dumps({"started": 0}))

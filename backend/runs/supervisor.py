@@ -19,10 +19,11 @@ from typing import Any
 
 import psutil
 
+from backend.config.presets import write_text
 from backend.config.problems import UserError
 from backend.runs import control
 from backend.runs.events import EventReader
-from backend.runs.layout import TRASH, RunFolder, list_runs, write_atomically
+from backend.runs.layout import TRASH, RunFolder, list_runs
 from backend.runs.view import Status
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
@@ -167,7 +168,7 @@ def launch(
             "started": time.time(),
             "num_events": sum(1 for _ in run.events_path.open("rb")) if run.events_path.exists() else 0,
         }
-        write_atomically(run.process_path, json.dumps(record, indent=1, ensure_ascii=False))
+        write_text(run.process_path, json.dumps(record, indent=1, ensure_ascii=False))
     return process.pid
 
 

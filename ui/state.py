@@ -1,0 +1,87 @@
+"""The draft: the one configuration that Quick and Expert both show, on disk as typed, so that nothing is ever lost."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from backend.config import presets
+from backend.config.paths import home
+from backend.config.problems import UserError
+from backend.config.root import CURRENT_VERSION
+
+Data = dict[str, Any]
+
+
+class Draft:
+    """A sparse configuration: what was set, valid or not. `revision` grows with every change."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or home() / "draft.toml"
+        self._lock = threading.RLock()
+        self._data: Data = {"version": CURRENT_VERSION}
+        self._text = ""
+        self.revision = 1
+        if self.path.is_file():
+            self._load()
+
+    def _load(self) -> None:
+        try:
+            self._text = self.path.read_text(encoding="utf-8")
+            self._data = presets.parse(self._text)
+        except (OSError, UnicodeDecodeError, UserError):
+            aside = self.path.with_suffix(".damaged.toml")
+            self.path.replace(aside)
+            self._text = ""
+
+    @property
+    def data(self) -> Data:
+        """A copy of what was set."""
+        with self._lock:
+            return copy.deepcopy(self._data)
+
+    @property
+    def text(self) -> str:
+        """The draft as TOML; comments of a file that was opened are kept."""
+        with self._lock:
+            return self._text or presets.to_toml(self._data)
+
+    def replace(self, data: Mapping[str, Any]) -> None:
+        """Set the whole draft; the comments of the text stay where their keys do."""
+        with self._lock:
+            fresh = {"version": CURRENT_VERSION, **copy.deepcopy(dict(data))}
+            self._write(presets.rewrite(self.text, fresh), fresh)
+
+    def replace_text(self, text: str) -> None:
+        """Set the draft from TOML as typed.
+
+        Raises:
+            UserError: It is not TOML; the draft stays.
+        """
+        data = presets.parse(text)
+        with self._lock:
+            self._write(text, data)
+
+    def set(self, path: str, value: Any) -> None:
+        """Set one parameter; None takes it out, so that its default holds."""
+        with self._lock:
+            data = copy.deepcopy(self._data)
+            *sections, name = path.split(".")
+            table = data
+            for section in sections:
+                table = table.setdefault(section, {})
+            if value is None:
+                table.pop(name, None)
+            else:
+                table[name] = value
+            self.replace({key: item for key, item in data.items() if item != {}})
+
+    def _write(self, text: str, data: Data) -> None:
+        if text == self._text and data == self._data:
+            return
+        presets.write_text(self.path, text)
+        self._text, self._data = text, data
+        self.revision += 1
