@@ -1,286 +1,225 @@
-"""Look before the launch: what a configuration will do, what it needs, and everything that keeps it from working."""
+"""What a run will be and what speaks against it, found out before anything is launched. Torch-free."""
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from math import prod
 from pathlib import Path
+from typing import Any
 
-from backend.config import paths
+from backend.config import paths, presets
 from backend.config.checks import check
+from backend.config.messages import translate
 from backend.config.problems import Problem, UserError
 from backend.config.root import TrainConfig
-from backend.data import plan as data_plan
+from backend.data import plan as batches
 from backend.data.buckets import Size
 from backend.data.plan import Placement, StepCount
 from backend.data.scan import Scan, scan
+from backend.estimates import GIB, DiskEstimate, MemoryEstimate, estimate_disk, estimate_memory
 from backend.families import specs
 from backend.families.detect import verify_base_model
-from backend.families.specs import FamilySpec
-from backend.formats.header import read_header
 from backend.runs.events import EventReader
 from backend.runs.layout import list_runs
 
-GIB = 1024**3
-# Bytes a trained parameter takes beside its value and its gradient.
-OPTIMIZER_BYTES = {"adamw": 8, "adamw8bit": 2, "lion": 4, "prodigy": 16, "adafactor": 0.1}
-# A LoRA's parameters per rank, as a share of the component's: measured on SD 1.5 (2.3e-4) and SDXL (5.6e-4).
-LORA_SHARE = 5e-4
-CHECKPOINTING_SHARE = 0.25
-CONTEXT_BYTES = 0.7 * GIB
-# An estimate is off by some tenths: only what is clearly beyond the card is refused.
-REFUSED_ABOVE = 1.4
-WARNED_ABOVE = 0.95
-HISTORY_RUNS = 20
-TAIL_BYTES = 32 * 1024
-PREFIXES = {
-    "denoiser": ("unet/", "model.diffusion_model."),
-    "vae": ("vae/", "first_stage_model."),
-    "text_encoder": ("text_encoder/", "cond_stage_model.", "conditioner.embedders.0."),
-    "text_encoder_2": ("text_encoder_2/", "conditioner.embedders.1."),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryEstimate:
-    """Bytes on the device that trains, by what takes them; an estimate within some tenths."""
-
-    weights: float
-    training: float
-    activations: float
-    context: float
-
-    @property
-    def total(self) -> float:
-        return self.weights + self.training + self.activations + self.context
+# A training that is estimated to need this much more than there is will not fit; the estimate may be off by less.
+MEMORY_MARGIN = 1.3
+MEMORY_TIGHT = 0.9
+EARLIER_RUNS = 20
+TAIL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do. `seconds` is None until a run like it was made on this machine."""
+    """What a configuration comes to. `buckets` counts the pictures of each size; `seconds` is None without a basis."""
 
     count: StepCount
     memory: MemoryEstimate
+    disk: DiskEstimate
     seconds: float | None
-    disk_bytes: float
-    buckets: Mapping[Size, int]
+    problems: list[Problem]
+    buckets: dict[Size, int]
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield every tensor's name, with its file's folder in front, and its number of elements."""
-    files = [path] if path.is_file() else sorted(path.glob("*/*.safetensors"))
-    for file in files:
-        if file.suffix != ".safetensors":
-            continue
-        prefix = f"{file.parent.name}/" if path.is_dir() else ""
-        try:
-            header = read_header(file)
-        except UserError:
-            continue  # told by the check of the base model
-        yield from ((prefix + name, prod(info.shape)) for name, info in header.tensors.items())
+def plan(
+    config: TrainConfig, found: Scan, *, memory_bytes: int | None = None, seconds_per_step: float | None = None
+) -> Plan:
+    """Count the steps and estimate memory, disk and time.
 
-
-@lru_cache(maxsize=32)
-def _counts(path: Path, _modified: int) -> Mapping[str, float]:
-    counts: Counter[str] = Counter()
-    for name, size in _tensors(path):
-        for component, prefixes in PREFIXES.items():
-            if name.startswith(prefixes):
-                counts[component] += size
-                break
-    return dict(counts)
-
-
-def parameter_counts(config: TrainConfig, spec: FamilySpec) -> dict[str, float]:
-    """Return the parameters of each component: counted in the file's header, else those of the released model."""
-    released = dict(zip(spec.text_encoders, spec.text_encoder_parameters, strict=True))
-    counts = {"denoiser": spec.denoiser_parameters, "vae": spec.vae_parameters, **released}
-    path = paths.resolve(config.model.base_model) if config.model.base_model.strip() else None
-    if path is not None and path.exists():
-        counts |= {name: num for name, num in _counts(path, path.stat().st_mtime_ns).items() if name in counts}
-    return counts
-
-
-def _trained(config: TrainConfig, spec: FamilySpec) -> list[str]:
-    training = config.training
-    wanted = {
-        "denoiser": training.train_denoiser,
-        "text_encoder": training.train_text_encoder,
-        "text_encoder_2": training.train_text_encoder_2,
-    }
-    return [name for name in ("denoiser", *spec.text_encoders) if wanted[name]]
-
-
-def estimate_memory(config: TrainConfig, spec: FamilySpec, *, on_card: bool = True) -> MemoryEstimate:
-    """Estimate the memory of the training device in its dearest phase, the training step."""
-    counts = parameter_counts(config, spec)
-    half = config.training.mixed_precision != "no"
-    trained = _trained(config, spec)
-    full = config.adapter.kind == "full"
-    resident = set(counts)
-    if config.cache.text_embeddings:
-        resident -= set(spec.text_encoders)
-    if config.cache.latents and not config.sampling.prompts:
-        resident -= {"vae"}
-    weights = training = 0.0
-    for name in resident:
-        trains_whole = full and name in trained
-        weights += counts[name] * (4 if not half or trains_whole or name == "vae" else 2)
-    for name in trained:
-        num = counts[name] if full else counts[name] * LORA_SHARE * config.adapter.rank
-        training += num * (
-            4 + OPTIMIZER_BYTES[config.optimizer.kind] + (0 if full else 4) + (2 if half and full else 0)
-        )
-    pixels = config.data.width * config.data.height * config.training.batch_size
-    size = (counts["denoiser"] / spec.denoiser_parameters) ** 0.5
-    activations = pixels * spec.activation_bytes_per_pixel * size * (1 if half else 2)
-    if config.training.gradient_checkpointing:
-        activations *= CHECKPOINTING_SHARE
-    return MemoryEstimate(weights, training, activations, CONTEXT_BYTES if on_card else 0.3 * GIB)
-
-
-def estimate_disk(config: TrainConfig, spec: FamilySpec, count: StepCount, placements: Sequence[Placement]) -> float:
-    """Estimate the bytes that models, checkpoints and caches take."""
-    counts = parameter_counts(config, spec)
-    trained = sum(counts[name] for name in _trained(config, spec))
-    full = config.adapter.kind == "full"
-    learned = trained if full else trained * LORA_SHARE * config.adapter.rank
-    output = config.output
-    num_models = 1
-    if output.save_every_n_epochs:
-        num_models += (count.num_epochs - 1) // output.save_every_n_epochs
-    if output.save_every_n_steps:
-        num_models += count.total_steps // output.save_every_n_steps
-    if output.keep_last_n:
-        num_models = min(num_models, output.keep_last_n + 1)
-    model = (sum(counts.values()) if full else learned) * (4 if output.precision == "fp32" else 2)
-    checkpoint = learned * (4 + OPTIMIZER_BYTES[config.optimizer.kind])
-    num_checkpoints = min(
-        output.keep_last_n_checkpoints + 1, count.total_steps // max(output.checkpoint_every_n_steps, 1)
-    )
-    latent_pixels = sum(item.bucket[0] * item.bucket[1] for item in placements) / spec.vae_scale_factor**2
-    cache = latent_pixels * spec.latent_channels * 4 * (2 if config.data.flip_augmentation else 1)
-    return num_models * model + num_checkpoints * checkpoint + (cache if config.cache.latents else 0)
-
-
-def typical_seconds(config: TrainConfig, runs_dir: Path) -> float | None:
-    """Return the seconds of a step, from the newest run on this machine of the same family and kind of training."""
-    for run in list_runs(runs_dir)[:HISTORY_RUNS]:
-        past = _past_speed(run.config_path, run.events_path, config)
-        if past is not None:
-            return past
-    return None
-
-
-def _work(config: TrainConfig) -> float:
-    training = config.training
-    return config.data.width * config.data.height * training.batch_size * training.gradient_accumulation_steps
-
-
-def _past_speed(config_path: Path, events_path: Path, config: TrainConfig) -> float | None:
-    from backend.config.root import load
-
-    try:
-        past = load(config_path)
-        size = events_path.stat().st_size
-    except (UserError, OSError):
-        return None
-    same = (
-        past.model.family == config.model.family
-        and past.model.base_model == config.model.base_model
-        and past.adapter.kind == config.adapter.kind
-        and past.training.train_text_encoder == config.training.train_text_encoder
-        and past.hardware == config.hardware
-    )
-    events = EventReader(events_path, max(0, size - TAIL_BYTES)).read() if same else []
-    seconds = sorted(event["step_seconds"] for event in events if event["kind"] == "step" and event.get("step_seconds"))
-    return seconds[len(seconds) // 2] * _work(config) / _work(past) if seconds else None
-
-
-def make_plan(config: TrainConfig, found: Scan) -> Plan:
-    """Return what a run of this configuration on these pictures will do."""
-    spec = specs.get(config.model.family)
-    placements = data_plan.place(found.images, config.data)
-    count = data_plan.count(placements, config.training, num_processes=config.hardware.num_processes)
-    per_step = typical_seconds(config, paths.runs_dir(config.output.runs_dir))
+    Args:
+        config: A configuration without errors of its own.
+        found: Its pictures; at least one.
+        memory_bytes: The memory of the card (or of the machine) when it is known.
+        seconds_per_step: What a step took in an earlier run like this.
+    """
+    placements = batches.place(found.images, config.data)
+    count = batches.count(placements, config.training, num_processes=config.hardware.num_processes)
+    memory = estimate_memory(config, placements)
+    disk = estimate_disk(config, placements, count)
     return Plan(
         count=count,
-        memory=estimate_memory(config, spec, on_card=config.hardware.device != "cpu"),
-        seconds=per_step * count.total_steps if per_step is not None else None,
-        disk_bytes=estimate_disk(config, spec, count, placements),
+        memory=memory,
+        disk=disk,
+        seconds=None if seconds_per_step is None else seconds_per_step * count.total_steps,
+        problems=[*_memory_problems(memory, memory_bytes), *_disk_problems(config, disk), *_size_problems(placements)],
         buckets=dict(sorted(Counter(item.bucket for item in placements).items())),
     )
 
 
-def _gib(num_bytes: float) -> str:
-    return f"{num_bytes / GIB:.1f}"
+def preflight(
+    config: TrainConfig,
+    found: Scan | None = None,
+    *,
+    memory_bytes: int | None = None,
+    seconds_per_step: float | None = None,
+) -> tuple[Plan | None, list[Problem]]:
+    """Check a configuration with its files and folders, and plan it when its pictures can be planned.
+
+    Args:
+        config: The configuration.
+        found: The scan of its pictures, when it was made already.
+        memory_bytes: As for `plan`.
+        seconds_per_step: As for `plan`.
+
+    Returns:
+        The plan, or None when it cannot be made; and every problem, errors first.
+    """
+    try:
+        facts = specs.get(config.model.family).facts()
+    except UserError as error:
+        return None, [error.problem]
+    found = scan(config.data) if found is None else found
+    own = check(config, facts)
+    problems = [*own, *verify_base_model(paths.absolute(config).model), *found.problems, *_output_problems(config)]
+    planned = None
+    if found.images and not any(problem.level == "error" and problem.path.startswith("data.") for problem in own):
+        planned = plan(config, found, memory_bytes=memory_bytes, seconds_per_step=seconds_per_step)
+        problems += planned.problems
+    return planned, sorted(problems, key=lambda problem: problem.level != "error")
 
 
-def _check_memory(plan: Plan, memory_bytes: int | None) -> Iterator[Problem]:
-    if memory_bytes is None:
+def _memory_problems(memory: MemoryEstimate, memory_bytes: int | None) -> Iterator[Problem]:
+    if not memory_bytes or memory.total <= memory_bytes * MEMORY_TIGHT:
         return
-    share = plan.memory.total / memory_bytes
-    params = {"needed": _gib(plan.memory.total), "available": _gib(memory_bytes)}
-    if share > REFUSED_ABOVE:
+    params = {"need": gigabytes(memory.total), "have": gigabytes(memory_bytes)}
+    if memory.total > memory_bytes * MEMORY_MARGIN:
         yield Problem("error", "memory_too_small", "training.batch_size", params)
-    elif share > WARNED_ABOVE:
+    else:
         yield Problem("warning", "memory_tight", "training.batch_size", params)
 
 
-def _existing_parent(path: Path) -> Path:
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
+def _size_problems(placements: list[Placement]) -> Iterator[Problem]:
+    """Warn of pictures that are enlarged to more than twice their size, which teaches blur."""
+    small = [item.record.path.name for item in placements if item.resized[0] > 2 * item.record.width]
+    if small:
+        listed = ", ".join(small[:5]) + (" ..." if len(small) > 5 else "")
+        yield Problem("warning", "images_small", "data.bucket_no_upscale", {"num": len(small), "names": listed})
 
 
-def _check_folders(config: TrainConfig, plan: Plan | None) -> Iterator[Problem]:
-    folders = {
-        "output.runs_dir": paths.runs_dir(config.output.runs_dir),
-        "cache.dir": paths.cache_dir(config.cache.dir),
-    }
-    for field, folder in folders.items():
-        parent = _existing_parent(folder)
-        if not parent.is_dir() or not os.access(parent, os.W_OK):
-            yield Problem("error", "folder_unwritable", field, {"value": str(folder)})
-        elif plan is not None and field == "output.runs_dir":
-            free = shutil.disk_usage(parent).free
-            params = {"value": str(folder), "needed": _gib(plan.disk_bytes), "available": _gib(free)}
-            if plan.disk_bytes > free:
-                yield Problem("error", "disk_too_small", field, params)
-            elif plan.disk_bytes > 0.8 * free:
-                yield Problem("warning", "disk_tight", field, params)
+def _disk_problems(config: TrainConfig, disk: DiskEstimate) -> Iterator[Problem]:
+    """Compare what is written with what is free, summed by disk."""
+    wanted = (
+        (paths.runs_dir(config.output.runs_dir), disk.checkpoints + disk.models, "output.runs_dir"),
+        (paths.cache_dir(config.cache.dir), disk.caches, "cache.dir"),
+    )
+    needs: dict[int, float] = defaultdict(float)
+    for folder, need, path in wanted:
+        there = existing_parent(folder)
+        device = there.stat().st_dev
+        needs[device] += need
+        free = shutil.disk_usage(there).free
+        if needs[device] > free:
+            params = {"value": str(folder), "need": gigabytes(needs[device]), "free": gigabytes(free)}
+            yield Problem("error", "disk_small", path, params)
+            return
 
 
-def preflight(
-    config: TrainConfig, found: Scan | None = None, *, memory_bytes: int | None = None
-) -> tuple[Plan | None, list[Problem]]:
-    """Check everything that can be known before a launch.
+def _output_problems(config: TrainConfig) -> Iterator[Problem]:
+    """Try to write where the run will be written."""
+    wanted = [(paths.runs_dir(config.output.runs_dir), "output.runs_dir")]
+    if config.cache.latents or config.cache.text_embeddings:
+        wanted.append((paths.cache_dir(config.cache.dir), "cache.dir"))
+    for folder, path in wanted:
+        try:
+            with tempfile.TemporaryFile(dir=existing_parent(folder)):
+                pass
+        except OSError as error:
+            params = {"value": str(folder), "reason": error.strerror or str(error)}
+            yield Problem("error", "folder_unwritable", path, params)
 
-    Args:
-        config: A valid configuration.
-        found: What the scan of its data found; made here when None.
-        memory_bytes: The memory of the card, or of the machine, that will train; None when it is not known.
 
-    Returns:
-        The plan (None when there are no pictures or no such family), and the problems, errors first.
+def existing_parent(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def gigabytes(num_bytes: float) -> str:
+    """Return a size as people read it."""
+    return f"{num_bytes / GIB:.1f} GB" if num_bytes >= GIB / 10 else f"{num_bytes / 1024**2:.0f} MB"
+
+
+def measured_seconds_per_step(config: TrainConfig, runs_dir: Path) -> float | None:
+    """Return what a step took in the latest run of the same model, method and machine; None when there is none.
+
+    Scaled by pixels and batch size.
     """
-    try:
-        spec = specs.get(config.model.family)
-    except UserError as error:
-        return None, [error.problem]
-    problems = check(config, spec.facts())
-    if config.model.base_model.strip():
-        model = config.model.model_copy(update={"base_model": paths.local_or_hub(config.model.base_model)})
-        problems += verify_base_model(model)
-    found = found if found is not None else scan(config.data)
-    problems += found.problems
-    plan = make_plan(config, found) if found.images else None
-    if plan is not None:
-        problems += _check_memory(plan, memory_bytes)
-    problems += _check_folders(config, plan)
-    return plan, sorted(problems, key=lambda problem: problem.level != "error")
+    ours = presets.plain(paths.absolute(config))
+    for run in list_runs(runs_dir)[:EARLIER_RUNS]:
+        try:
+            theirs = presets.read(run.config_path)
+            events = EventReader(run.events_path, max(0, run.events_path.stat().st_size - TAIL_BYTES)).read()
+        except (UserError, OSError):
+            continue
+        seconds = [event["step_seconds"] for event in events if event["kind"] == "step" and event.get("step_seconds")]
+        if len(seconds) >= 3 and _alike(ours, theirs):
+            return statistics.median(seconds) * _work(ours) / _work(theirs)
+    return None
+
+
+def _alike(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Tell whether two configurations ask for the same work in each step."""
+    defaults = presets.plain(TrainConfig())
+    keys = (
+        ("model", "base_model"),
+        ("adapter", "kind"),
+        ("training", "mixed_precision"),
+        ("training", "gradient_checkpointing"),
+        ("training", "train_text_encoder"),
+        ("hardware", "device"),
+    )
+    return all(
+        ours[section][name] == theirs.get(section, {}).get(name, defaults[section][name]) for section, name in keys
+    )
+
+
+def _work(data: dict[str, Any]) -> float:
+    """Return what the time of a step grows with."""
+    size = [data.get("data", {}).get(name, 512) for name in ("width", "height")]
+    training = data.get("training", {})
+    return math.prod(size) * training.get("batch_size", 1) * training.get("gradient_accumulation_steps", 1)
+
+
+def sentence(config: TrainConfig, planned: Plan, found: Scan, language: str) -> str:
+    """Return the arithmetic of a run in words: "24 images x 10 repeats x 10 epochs / batch 2 = 1200 steps"."""
+    count, training = planned.count, config.training
+    repeats = {record.num_repeats for record in found.images}
+    batch = training.batch_size * training.gradient_accumulation_steps * config.hardware.num_processes
+    exact = count.samples_per_epoch * count.num_epochs == count.total_steps * batch and len(repeats) == 1
+    capped = count.total_steps < count.steps_per_epoch * count.num_epochs
+    return translate(
+        "plan.exact" if exact else "plan.capped" if capped else "plan.rounded",
+        language,
+        images=count.num_images,
+        repeats=next(iter(repeats), 1),
+        samples=count.samples_per_epoch,
+        batches=count.batches_per_epoch,
+        steps_per_epoch=count.steps_per_epoch,
+        epochs=count.num_epochs,
+        batch=batch,
+        steps=count.total_steps,
+    )
