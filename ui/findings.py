@@ -11,11 +11,12 @@ from typing import Any
 from backend import preflight
 from backend.config import root
 from backend.config.data import DataSection
-from backend.config.paths import resolve
+from backend.config.paths import resolve, runs_dir
 from backend.config.problems import Problem
 from backend.config.root import TrainConfig
-from backend.data.scan import Scan, scan
+from backend.data.scan import ImageRecord, Scan, scan
 from backend.families.detect import Detection, detect, is_hub_id
+from ui import machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Findings:
     scan: Scan | None
     plan: preflight.Plan | None
     problems: tuple[Problem, ...]
+
+    @property
+    def images(self) -> tuple[ImageRecord, ...]:
+        """The pictures that can be read."""
+        return self.scan.images if self.scan else ()
 
     def about(self, *prefixes: str) -> list[Problem]:
         """Return the problems of some sections, by the beginnings of their paths."""
@@ -56,7 +62,9 @@ class Finder:
         if config is None:
             return Findings(None, detection, None, None, tuple(problems))
         found = self._scan(config.data)
-        plan, problems = preflight.preflight(config, found)
+        seconds = preflight.measured_seconds_per_step(config, runs_dir(config.output.runs_dir))
+        memory = machine.find().total_bytes
+        plan, problems = preflight.preflight(config, found, memory_bytes=memory, seconds_per_step=seconds)
         return Findings(config, detection, found, plan, tuple(problems))
 
     def _scan(self, data: DataSection) -> Scan:

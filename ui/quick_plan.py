@@ -79,7 +79,7 @@ def _goal(config: TrainConfig) -> str:
 
 
 def default_prompts(records: Sequence[ImageRecord], trigger_word: str) -> list[dict[str, Any]]:
-    """Return sample prompts made of the first captions, behind the trigger word: what training itself shows the model."""
+    """Return sample prompts made of the first captions, behind the trigger word, as training itself shows them."""
     captions = list(dict.fromkeys(record.text for record in records if record.text))[:NUM_PROMPTS]
     texts = [", ".join(part for part in (trigger_word, caption) if part) for caption in captions or [""]]
     return [{"prompt": text} for text in texts if text]

@@ -10,9 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from backend.config.messages import translate
 from backend.config.problems import Problem, UserError
-from backend.data.plan import StepCount
 from backend.data.scan import ImageRecord, Scan
 from backend.families.detect import Detection, is_hub_id
 from ui import goals, samples
@@ -114,9 +112,7 @@ def goal_html(
 
 
 def review_html(
-    count: StepCount | None,
-    records: Sequence[ImageRecord],
-    batch_size: int,
+    sentence: str,
     *,
     memory: dict[str, Any] | None,
     seconds: float | None,
@@ -127,26 +123,10 @@ def review_html(
     return render(
         "quick/review.html",
         language,
-        sentence=sentence(count, records, batch_size, language) if count else "",
+        sentence=sentence,
         memory=memory,
         seconds=seconds,
         problems=problem_lines(problems, language),
-    )
-
-
-def sentence(count: StepCount, records: Sequence[ImageRecord], batch_size: int, language: str) -> str:
-    """Return the arithmetic of a run in words: "24 pictures x 10 repeats x 10 epochs / batch 2 = 1200 steps"."""
-    repeats = {record.num_repeats for record in records}
-    key = "quick.plan" if len(repeats) == 1 else "quick.plan.mixed"
-    return translate(
-        key,
-        language,
-        images=count.num_images,
-        repeats=next(iter(repeats), 1),
-        samples=count.samples_per_epoch,
-        epochs=count.num_epochs,
-        batch=batch_size,
-        steps=count.total_steps,
     )
 
 

@@ -96,8 +96,8 @@ def remedied(facts: Facts, found: Diagnosis) -> dict[str, Any]:
     return presets.merge(facts.data, overlay)
 
 
-def launch_config(queue: Queue, data: Mapping[str, Any]) -> RunFolder:
-    """Make a run of a configuration and put it in the queue, which starts it when nothing else runs.
+def launch_config(queue: Queue, data: Mapping[str, Any], *, start: bool = True) -> RunFolder:
+    """Make a run of a configuration and put it in the queue; `start` lets the queue start it when nothing else runs.
 
     Raises:
         ConfigError: The configuration is refused.
@@ -108,7 +108,8 @@ def launch_config(queue: Queue, data: Mapping[str, Any]) -> RunFolder:
         raise ConfigError(problems)
     run = create_run(queue.runs_dir, config.output.name, presets.to_toml(presets.plain(config)))
     queue.add(run)
-    queue.tick()
+    if start:
+        queue.tick()
     return run
 
 

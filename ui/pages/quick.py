@@ -2,25 +2,335 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from backend import preflight
-from backend.config import root
+from backend.config import paths, root
 from backend.config.base import flatten
-from backend.config.paths import resolve
-from backend.config.problems import Problem, UserError
-from backend.config.root import TrainConfig
-from backend.data.scan import Scan
-from backend.families import detect
-from ui import goals, machine, picker, quick_plan, quick_view, run_actions, uploads, wording
-from ui.markup import script
+from backend.config.problems import ConfigError, UserError
+from backend.data.plan import place
+from backend.estimates import estimate_memory
+from ui import form, goals, machine, picker, quick_plan, quick_view, run_actions, uploads, wording
+from ui.findings import Findings, folder_of
+from ui.folders import PickKind
+from ui.markup import render, script
 
 if TYPE_CHECKING:
     from ui.context import AppContext
 
 Data = dict[str, Any]
+Outputs = list[Any]
 NUM_RECENT = 3
+KINDS: dict[str, PickKind] = {"folder": "folder", "model": "model", "file": "model"}
+STANDARD = 2
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+
+
+class QuickPage:
+    """The handlers of the page. The four text fields come first in the inputs and outputs of each."""
+
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
+        self.finder = context.finder
+
+    def show(self) -> Outputs:
+        """Return the fields and views of the draft as it is, also when it was changed on another page."""
+        data = self.context.draft.data
+        return [*self._fields(data), *self._views(data), ""]
+
+    def update(self, base_model: str, folder: str, trigger_word: str, name: str) -> Outputs:
+        """Take over what was typed."""
+        data = self._typed(base_model, folder, trigger_word, name)
+        return [*self._fields(data), *self._views(data), gr.skip()]
+
+    def act(self, base_model: str, folder: str, trigger_word: str, name: str, event: gr.EventData) -> Outputs:
+        """Do what a card, the slider or a button of a problem says."""
+        data = self._typed(base_model, folder, trigger_word, name)
+        data = self._actions(data, event._data)[event._data["action"]]()
+        self.context.draft.replace(data)
+        return [*self._fields(data), *self._views(data), ""]
+
+    def upload(
+        self, files: Sequence[str] | None, base_model: str, folder: str, trigger_word: str, name: str
+    ) -> Outputs:
+        """Copy dropped files into a folder of the app's own and choose it; more files go to the same folder."""
+        data = self._typed(base_model, folder, trigger_word, name)
+        uploads_dir = paths.home() / "uploads"
+        own = Path(folder) if folder and Path(folder).parent == uploads_dir and Path(folder).is_dir() else None
+        try:
+            target = own or uploads.new_folder(uploads_dir)
+            done = uploads.store([(Path(file).name, Path(file)) for file in files or ()], target)
+        except UserError as error:
+            note = self._note(error.problem.text(self.context.language), error=True)
+            return [*self._fields(data), *self._views(data), note]
+        if done.stored:
+            data = self._with_folder(data, str(target))
+            self.context.draft.replace(data)
+        return [*self._fields(data), *self._views(data), self._upload_note(done)]
+
+    def start(self, queue_only: bool, base_model: str, folder: str, trigger_word: str, name: str) -> Outputs:
+        """Make a run of the draft; it starts at once, or waits its turn when another runs."""
+        data = self._typed(base_model, folder, trigger_word, name)
+        language = self.context.language
+        findings = self.finder.find(data)
+        if any(problem.level == "error" for problem in findings.problems):
+            return [*self._fields(data), *self._views(data), self._note(self.context.t("quick.fix_first"), error=True)]
+        try:
+            run_actions.launch_config(self.context.queue, data, start=not queue_only)
+        except ConfigError as error:
+            note = self._note("; ".join(problem.text(language) for problem in error.problems), error=True)
+        except UserError as error:
+            note = self._note(error.problem.text(language), error=True)
+        else:
+            note = self._note(self.context.t("quick.queued" if queue_only else "quick.started"), link=True)
+        return [*self._fields(data), *self._views(data), note]
+
+    def _typed(self, base_model: str, folder: str, trigger_word: str, name: str) -> Data:
+        """Return the draft with the text fields in it, and what follows from a new model or folder."""
+        before = self.context.draft.data
+        data = quick_plan.with_values(
+            before, {"model.base_model": base_model.strip(), "data.trigger_word": trigger_word.strip()}
+        )
+        if name.strip():
+            data = quick_plan.with_values(data, {"output.name": name.strip()})
+        if folder.strip() != folder_of(before):
+            data = self._with_folder(data, folder.strip())
+        elif trigger_word.strip() != before.get("data", {}).get("trigger_word", ""):
+            data = self._with_prompts(data)
+        if base_model.strip() != before.get("model", {}).get("base_model", ""):
+            data = self._with_base_model(data)
+        if data != before:
+            self.context.draft.replace(data)
+        return data
+
+    def _with_base_model(self, data: Data) -> Data:
+        return self._with_tier(quick_plan.with_base_model(data, self.finder.find(data).detection), "auto")
+
+    def _with_folder(self, data: Data, folder: str) -> Data:
+        """Choose a folder; the quality that was chosen stays, so its steps are dealt out anew."""
+        quality = self._quality(self.finder.find(data))
+        data = self._with_prompts(quick_plan.with_folder(data, folder))
+        return self._with_tier(self._with_quality(data, quality), "auto")
+
+    def _with_prompts(self, data: Data) -> Data:
+        return quick_plan.with_prompts(data, self.finder.find(data).images)
+
+    def _with_quality(self, data: Data, quality: int) -> Data:
+        findings = self.finder.find(data)
+        if findings.config is None or not findings.images:
+            return data
+        return quick_plan.with_quality(data, findings.config, findings.images, quality)
+
+    def _with_goal(self, data: Data, name: str) -> Data:
+        """Choose a goal; its usual number of steps at the quality that was chosen."""
+        quality = self._quality(self.finder.find(data))
+        goal = next(goal for goal in goals.GOALS if goal.name == name)
+        return self._with_quality(quick_plan.with_values(data, goal.values), quality)
+
+    def _with_tier(self, data: Data, name: str) -> Data:
+        """Choose a memory tier, by itself the fastest that fits; precision follows the machine."""
+        marks = self._tiers(data)
+        if name == "auto":
+            name = next(
+                (mark.name for mark in marks if mark.fits), marks[-1].name if self.finder.find(data).images else ""
+            )
+        chosen = next((tier.values for tier in goals.MEMORY_TIERS if tier.name == name), {})
+        quality = self._quality(self.finder.find(data))
+        precision = {"training.mixed_precision": "bf16" if machine.find().has_gpu else "no"}
+        return self._with_quality(quick_plan.with_values(data, {**chosen, **precision}), quality)
+
+    def _actions(self, data: Data, event: Data) -> dict[str, Callable[[], Data]]:
+        """Return what each button does to the draft, by its data-action."""
+        return {
+            "demo": quick_plan.demo,
+            "recent": lambda: self._with_base_model(quick_plan.with_values(data, {"model.base_model": event["path"]})),
+            "goal": lambda: self._with_goal(data, event["name"]),
+            "quality": lambda: self._with_quality(data, int(event["value"])),
+            "tier": lambda: self._with_tier(data, event["name"]),
+            "fix": lambda: self._fixed(data, event["fix"]),
+        }
+
+    def _fixed(self, data: Data, fix: str) -> Data:
+        """Mend a problem that has one obvious remedy."""
+        if fix == "family":
+            return quick_plan.with_base_model(data, self.finder.find(data).detection)
+        if fix == "prompt":
+            return self._with_prompts(data)
+        return self._with_tier(data, "auto")
+
+    def _quality(self, findings: Findings) -> int:
+        """Return the quality that the plan comes nearest to; the standard one when there is no plan."""
+        if findings.config is None or findings.plan is None or not findings.plan.count.total_steps:
+            return STANDARD
+        training = findings.config.training
+        batch = training.batch_size * training.gradient_accumulation_steps * findings.config.hardware.num_processes
+        return goals.nearest_quality(
+            findings.plan.count.total_steps, usual=self._goal(findings).num_steps, batch_size=batch
+        )
+
+    def _goal(self, findings: Findings) -> goals.Goal:
+        name = goals.matching(goals.GOALS, flatten(findings.config)) if findings.config else ""
+        return next((goal for goal in goals.GOALS if goal.name == name), goals.GOALS[0])
+
+    def _fields(self, data: Data) -> Outputs:
+        name = data.get("output", {}).get("name", root.by_path()["output.name"].default)
+        base_model = data.get("model", {}).get("base_model", "")
+        return [base_model, folder_of(data), data.get("data", {}).get("trigger_word", ""), name]
+
+    def _views(self, data: Data) -> Outputs:
+        findings, language = self.finder.find(data), self.context.language
+        value = str(data.get("model", {}).get("base_model", ""))
+        num_datasets = len(data.get("data", {}).get("datasets", []))
+        about_model = findings.about("model.") if value else []
+        about_pictures = findings.about("data.") if num_datasets else []
+        return [
+            quick_view.base_model_html(value, findings.detection, about_model, self._recent(), language),
+            quick_view.pictures_html(findings.scan, num_datasets, about_pictures, language),
+            self._goal_view(data, findings),
+            self._review(findings),
+        ]
+
+    def _recent(self) -> list[str]:
+        """Return the base models of the latest runs."""
+        watch = self.context.watch
+        values = [watch.facts(run).data.get("model", {}).get("base_model", "") for run in watch.runs()[:50]]
+        demo = quick_plan.demo()["model"]["base_model"]
+        return [value for value in dict.fromkeys(values) if value and value != demo][:NUM_RECENT]
+
+    def _goal_view(self, data: Data, findings: Findings) -> str:
+        flat = flatten(findings.config) if findings.config else {}
+        quality = self._quality(findings)
+        return quick_view.goal_html(
+            goals.matching(goals.GOALS, flat),
+            self._quality_marks(findings, quality),
+            quality,
+            self._tiers(data),
+            goals.matching(goals.MEMORY_TIERS, flat),
+            machine.find().text(self.context.language),
+            self.context.language,
+        )
+
+    def _quality_marks(self, findings: Findings, chosen: int) -> list[quick_view.QualityMark]:
+        """Return steps and time of each quality; the chosen one's are those of the plan."""
+        plan, config = findings.plan, findings.config
+        usual, batch = self._goal(findings).num_steps, config.training.batch_size if config else 1
+        per_step = plan.seconds / plan.count.total_steps if plan and plan.seconds and plan.count.total_steps else None
+        steps = [round(usual * quality.factor / batch) for quality in goals.QUALITIES]
+        if plan and plan.count.total_steps:
+            steps[chosen] = plan.count.total_steps
+        return [
+            quick_view.QualityMark(quality.name, num, per_step * num if per_step else None)
+            for quality, num in zip(goals.QUALITIES, steps, strict=True)
+        ]
+
+    def _tiers(self, data: Data) -> list[quick_view.TierMark]:
+        """Return what each memory tier would need with these settings; unknown until there are pictures."""
+        found, images = machine.find(), self.finder.find(data).images
+        marks = []
+        for tier in goals.MEMORY_TIERS:
+            config, _ = root.parse(quick_plan.with_values(data, tier.values))
+            need = None
+            if config is not None and images:
+                need = estimate_memory(config, place(images, config.data)).total
+            fits = None if need is None else need <= found.total_bytes
+            marks.append(quick_view.TierMark(tier.name, need, int(tier.values["training.batch_size"]), fits))
+        return marks
+
+    def _review(self, findings: Findings) -> str:
+        plan, config = findings.plan, findings.config
+        return quick_view.review_html(
+            preflight.sentence(config, plan, findings.scan, self.context.language)
+            if config and plan and findings.scan
+            else "",
+            memory=self._memory(plan),
+            seconds=plan.seconds if plan else None,
+            problems=findings.problems,
+            language=self.context.language,
+        )
+
+    def _memory(self, plan: preflight.Plan | None) -> dict[str, Any] | None:
+        if plan is None:
+            return None
+        need, total = plan.memory.total, machine.find().total_bytes
+        text = self.context.t("quick.review.memory.of", need=wording.num_bytes(need), total=wording.num_bytes(total))
+        return {"text": text, "percent": round(100 * need / total)}
+
+    def _note(self, text: str, *, error: bool = False, link: bool = False) -> str:
+        return render("quick/note.html", self.context.language, text=text, error=error, link=link)
+
+    def _upload_note(self, done: uploads.Upload) -> str:
+        t = self.context.t
+        parts = [t("quick.upload.done", count=len(done.stored), folder=done.folder)] if done.stored else []
+        if done.refused:
+            names = "; ".join(f"{refused.name} {t(refused.reason)}" for refused in done.refused)
+            parts.append(t("quick.upload.refused", names=names))
+        return self._note(" ".join(parts), error=bool(done.refused))
+
+
+def build(context: AppContext) -> None:
+    """Lay out the page."""
+    page = QuickPage(context)
+    widget = partial(gr.HTML, js_on_load=script("actions.js"))
+
+    def heading(number: int, step: str) -> None:
+        gr.HTML(render("quick/heading.html", context.language, number=number, step=step), elem_id=f"quick-step-{step}")
+
+    with gr.Row(elem_id="quick-page"):
+        with gr.Column(scale=3, min_width=460):
+            with gr.Group():
+                heading(1, "model")
+                base_model = _field(context, "model.base_model")
+                model_view = widget(elem_id="quick-model")
+            with gr.Group():
+                heading(2, "pictures")
+                folder = _field(context, "data.datasets.path")
+                files = gr.File(
+                    label=context.t("quick.pictures.upload"), file_count="multiple", height=110, elem_id="quick-upload"
+                )
+                pictures_view = widget(elem_id="quick-pictures")
+                trigger_word = _field(context, "data.trigger_word")
+            with gr.Group():
+                heading(3, "goal")
+                goal_view = widget(elem_id="quick-goal")
+        with gr.Column(scale=2, min_width=360, elem_id="quick-right"), gr.Group():
+            heading(4, "review")
+            review = widget(elem_id="quick-review")
+            name = _field(context, "output.name")
+            with gr.Row():
+                start = gr.Button(context.t("quick.start"), variant="primary", elem_id="quick-start")
+                queue = gr.Button(context.t("quick.queue"), elem_id="quick-queue")
+            note = widget(elem_id="quick-note")
+    fields = [base_model, folder, trigger_word, name]
+    outputs = [*fields, model_view, pictures_view, goal_view, review, note]
+    triggers = [event for field in fields for event in (field.blur, field.submit)]
+    gr.on(triggers, page.update, fields, outputs, trigger_mode="always_last", **QUIET)
+    for part in (model_view, pictures_view, goal_view, review):
+        part.action(page.act, fields, outputs, trigger_mode="once", **QUIET)
+    files.upload(page.upload, [files, *fields], outputs, **QUIET).then(lambda: None, None, files, **QUIET)
+    start.click(partial(page.start, False), fields, outputs, trigger_mode="once", **QUIET)
+    queue.click(partial(page.start, True), fields, outputs, trigger_mode="once", **QUIET)
+    context.on_load(page.show, None, outputs, **QUIET)
+
+
+def _field(context: AppContext, path: str) -> gr.Textbox:
+    """Return the text box of a parameter, with the words of the schema; a path box has the folder picker beside it."""
+    in_list = path.startswith("data.datasets.")
+    members = {f"data.datasets.{item.path}": item for item in root.item_parameters("datasets")}
+    item, prefix = (members[path], "datasets.") if in_list else (root.by_path()[path], "")
+    words = {
+        "label": form.label(item, context.language, prefix),
+        "info": form.help_text(item, context.language, prefix),
+        "elem_id": f"quick-{form.element_id(path)}",
+    }
+    kind = KINDS.get(item.ui.widget)
+    if kind is None:
+        return gr.Textbox(**words)
+    with gr.Row(elem_classes="path-row"):
+        field = gr.Textbox(**words, scale=1)
+        gr.HTML(picker.browse_html(words["elem_id"], kind, context.language), elem_classes="path-browse")
+    return field
