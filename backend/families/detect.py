@@ -16,8 +16,6 @@ from backend.formats.header import Header, read_header
 
 Layout = Literal["diffusers", "single_file", "lora", "pickle", "unknown", "missing"]
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
-# The parts of a diffusers folder that are read; a separate VAE replaces the one of the folder.
-FOLDER_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 LORA_MARKS = (
     ".lora_down.",
@@ -130,16 +128,15 @@ def _verify_file(path: Path, model: ModelSection, field: str) -> list[Problem]:
 
 
 def _verify_folder(folder: Path, model: ModelSection, field: str) -> list[Problem]:
-    """Check that every part is there and that no weight file is cut short."""
+    """Check that every part is there, with weights that carry no programs, and that no weight file is cut short."""
     encoders = specs.get(model.family).text_encoders
-    parts = [*FOLDER_PARTS, *encoders[1:], *(name.replace("text_encoder", "tokenizer") for name in encoders[1:])]
-    problems = []
-    for name in parts:
-        if name == "vae" and model.vae:
-            continue
-        if not (folder / name).is_dir() or not any((folder / name).iterdir()):
-            params = {"value": str(folder), "component": name}
-            problems.append(Problem("error", "folder_component_missing", field, params))
+    parts = {f"{name}/*.safetensors" for name in ("unet", "vae", *encoders) if not (name == "vae" and model.vae)}
+    parts |= {f"{name.replace('text_encoder', 'tokenizer')}/*.json" for name in encoders} | {"scheduler/*.json"}
+    problems = [
+        Problem("error", "folder_component_missing", field, {"value": str(folder), "component": pattern})
+        for pattern in sorted(parts)
+        if not any(folder.glob(pattern))
+    ]
     for path in sorted(folder.glob("*/*.safetensors")):
         try:
             read_header(path)

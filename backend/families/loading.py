@@ -87,9 +87,13 @@ def _load_folder(
     vae_dtype: torch.dtype,
 ) -> DiffusionPipeline:
     """Load a diffusers folder or a hub id; only .safetensors weights are read."""
-    extras = {
-        name: None for name in ("safety_checker", "feature_extractor", "image_encoder") if _takes(pipeline_class, name)
+    unused = {
+        "safety_checker": None,
+        "feature_extractor": None,
+        "image_encoder": None,
+        "requires_safety_checker": False,
     }
+    extras = {name: value for name, value in unused.items() if _takes(pipeline_class, name)}
     return pipeline_class.from_pretrained(
         source,
         revision=model.revision or None,

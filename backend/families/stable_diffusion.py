@@ -24,7 +24,8 @@ from backend.formats.header import read_header
 
 # The diffusers name of a part where it differs from ours.
 DENOISER = "unet"
-PIPELINE_SETTINGS = ("requires_safety_checker", "force_zeros_for_empty_prompt")
+# Settings of a pipeline that are kept when the model is saved.
+PIPELINE_SETTINGS = ("force_zeros_for_empty_prompt",)
 # How far guided noise is pulled back to the spread of the unguided, with zero terminal SNR (Lin et al. 2023).
 GUIDANCE_RESCALE = 0.7
 
@@ -35,7 +36,11 @@ class StableDiffusion(Family):
     lora_prefixes: ClassVar[Mapping[str, str]] = {"denoiser": "lora_unet", "text_encoder": "lora_te"}
     pipeline_class: ClassVar[type[DiffusionPipeline]] = StableDiffusionPipeline
     # What the pipeline is built with beside its parts.
-    extra_arguments: ClassVar[Mapping[str, Any]] = {"safety_checker": None, "feature_extractor": None}
+    extra_arguments: ClassVar[Mapping[str, Any]] = {
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    }
 
     def __init__(
         self, pipeline: DiffusionPipeline, model: ModelSection, options: LoadOptions, spec: FamilySpec
@@ -49,14 +54,15 @@ class StableDiffusion(Family):
         self.components |= {name: parts[name] for name in spec.text_encoders}
         for module in self.components.values():
             module.to(options.device)
+        # One picture at a time: less memory, and latents that do not depend on what else is in the batch.
+        self.components["vae"].enable_slicing()
         self.tokenizers = {name: parts[_tokenizer_name(name)] for name in spec.text_encoders}
         self.scheduler = parts["scheduler"]
-        # What the pipeline is beside its parts, such as SDXL's way with an empty negative prompt.
         self.pipeline_settings = {name: pipeline.config[name] for name in PIPELINE_SETTINGS if name in pipeline.config}
         self.unet_config = parts[DENOISER].config
         self.vae_config = parts["vae"].config
         self.prediction_type = _prediction_type(model, self.scheduler, spec)
-        self._alphas_cumprod = schedule.alphas_cumprod_of(self.scheduler)
+        self._alphas_cumprod = schedule.alphas_cumprod_of(self.scheduler).to(options.device)
         self.zero_terminal_snr = False
         self._prepared: dict[str, dict[str, Tensor]] = {}
         if self.scheduler.config.get("rescale_betas_zero_snr") or _is_marked_zero_snr(model):
@@ -76,7 +82,7 @@ class StableDiffusion(Family):
 
     @property
     def alphas_cumprod(self) -> Tensor:
-        """The noise schedule, fp32 (1000,), on the CPU."""
+        """The noise schedule, fp32 (1000,), on the model's device."""
         return self._alphas_cumprod
 
     def enable_zero_terminal_snr(self) -> None:
@@ -99,7 +105,7 @@ class StableDiffusion(Family):
         """Return "prompt_embeds" (B, 75 * N + 2, C): the layer of CLIP skip and the final norm, as A1111 and kohya."""
         states, _, num_chunks = self._run_encoder("text_encoder", captions)
         chosen = states[-self.model.clip_skip]
-        final_norm = clip.text_model(unwrap(self.components["text_encoder"])).final_layer_norm
+        final_norm = clip.text_model(self.components["text_encoder"]).final_layer_norm
         return {"prompt_embeds": clip.join_chunks(final_norm(chosen), num_chunks=num_chunks)}
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -128,7 +134,7 @@ class StableDiffusion(Family):
         """
         owners = (Transformer2DModel,) if component == "denoiser" else (CLIPAttention, CLIPMLP)
         names = []
-        for owner_name, owner in unwrap(self.components[component]).named_modules():
+        for owner_name, owner in self.components[component].named_modules():
             if isinstance(owner, owners):
                 names += [f"{owner_name}.{name}" for name, module in owner.named_modules() if _takes_lora(module)]
         return names
@@ -199,15 +205,15 @@ class StableDiffusion(Family):
 
     @torch.no_grad()
     def _encode_prompt(self, text: str) -> dict[str, Tensor]:
-        if text in self._prepared and not set(self.spec.text_encoders) <= self.components.keys():
-            return self._prepared[text]
-        if not set(self.spec.text_encoders) <= self.components.keys():
+        if set(self.spec.text_encoders) <= self.components.keys():
+            return self.encode_text([text])
+        if text not in self._prepared:
             raise UserError("sample_prompt_not_prepared", "sampling.prompts", value=text)
-        return self.encode_text([text])
+        return self._prepared[text]
 
     def _sample_latents(self, prompt: SamplePrompt, sampling: SamplingSection, *, width: int, height: int) -> Tensor:
         sampler = self.sampler(sampling.sampler)
-        parts = {"denoiser": unwrap(self.components["denoiser"]), "vae": self.components["vae"]}
+        parts = {name: self.components[name] for name in ("denoiser", "vae")}
         pipeline = self._pipeline(sampler, parts)
         pipeline.set_progress_bar_config(disable=True)
         arguments = self._prompt_arguments("", self._encode_prompt(prompt.prompt))
@@ -249,8 +255,8 @@ class StableDiffusion(Family):
         return Image.fromarray((values * 255).round().astype("uint8"))
 
     def _all_parts(self) -> dict[str, nn.Module]:
-        """Return every part without its wrappings; those that were unloaded are read again."""
-        parts = {name: unwrap(module) for name, module in self.components.items()}
+        """Return every part; those that were unloaded are read again."""
+        parts = dict(self.components)
         missing = {"vae", *self.spec.text_encoders} - parts.keys()
         if missing:
             present = [DENOISER if name == "denoiser" else name for name in parts]
@@ -273,17 +279,6 @@ def dtype_of(module: nn.Module) -> torch.dtype:
     return next(module.parameters()).dtype
 
 
-def unwrap(module: nn.Module) -> nn.Module:
-    """Return the model inside what DistributedDataParallel or PEFT put around it."""
-    while True:
-        if isinstance(module, nn.parallel.DistributedDataParallel):
-            module = module.module
-        elif hasattr(module, "get_base_model"):
-            module = module.get_base_model()
-        else:
-            return module
-
-
 def _size_conditions(
     text: Mapping[str, Tensor], geometry: Geometry, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Any]:
@@ -291,7 +286,8 @@ def _size_conditions(
     sizes = (geometry.original_sizes, geometry.crop_top_lefts, geometry.target_sizes)
     conditions = {
         "text_embeds": text["pooled_prompt_embeds"].to(device, dtype),
-        "time_ids": torch.cat(sizes, dim=1).to(device, dtype),
+        # In fp32: bf16 would round a side of 1333 pixels to 1336.
+        "time_ids": torch.cat(sizes, dim=1).to(device, torch.float32),
     }
     return {"added_cond_kwargs": conditions}
 

@@ -233,3 +233,26 @@ def test_long_captions_are_read_in_chunks(name, max_token_length, length, load, 
     more = family.encode_text([long + " dog", "cat"])
     assert torch.equal(more["prompt_embeds"], text["prompt_embeds"]) == (max_token_length == 75)
     family.sample(prompt.model_copy(update={"prompt": long}), sampling, width=64, height=64)
+
+
+def test_gradient_checkpointing_changes_no_gradient(name, load, batch):
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        family = load(name)
+        weights = put_lora_on(family)
+        for component in family.lora_prefixes:
+            module = family.components[component].train()
+            if checkpointing and component == "denoiser":
+                module.enable_gradient_checkpointing()
+            elif checkpointing:
+                module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        torch.manual_seed(1)
+        for weight in weights:
+            torch.nn.init.normal_(weight, std=0.1)
+        batch.loss(family).backward()
+        gradients.append([weight.grad for weight in weights])
+    for plain, checkpointed in zip(*gradients, strict=True):
+        assert (plain is None) == (checkpointed is None)
+        if plain is not None:
+            torch.testing.assert_close(checkpointed, plain, rtol=1e-4, atol=1e-6)

@@ -65,7 +65,15 @@ def test_a_folder_with_pickled_weights_only(load, tiny_folder, tmp_path):
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     torch.save(load_file(weights), weights.with_suffix(".bin"))
     weights.unlink()
+    assert refused(load, "sd15", folder) == "folder_component_missing"
+
+
+def test_a_folder_of_another_variant(load, tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder("sd15"), tmp_path / "model")
+    for weights in folder.glob("*/*.safetensors"):
+        weights.rename(weights.with_suffix(".fp16.safetensors"))
     assert refused(load, "sd15", folder) == "base_model_unreadable"
+    assert load("sd15", folder, variant="fp16").identities == load("sd15").identities
 
 
 @pytest.mark.parametrize(
