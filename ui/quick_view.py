@@ -14,6 +14,7 @@ from backend.config.problems import Problem, UserError
 from backend.data.scan import ImageRecord, Scan
 from backend.families.detect import Detection, is_hub_id
 from ui import goals, samples
+from ui.folders import PickKind
 from ui.markup import render
 
 STRIP_LENGTH = 12
@@ -28,6 +29,8 @@ class ProblemLine:
     text: str
     path: str
     fix: str
+    browse: str = ""
+    kind: PickKind = "folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,20 @@ FIXES = {
 }
 
 
+# Those that are mended by choosing something: the text box that the picker fills, and what it offers.
+BROWSE: dict[str, tuple[str, PickKind]] = {
+    "pictures": ("quick-data-datasets-path", "folder"),
+    "model": ("quick-model-base_model", "model"),
+}
+
+
 def problem_lines(problems: Sequence[Problem], language: str) -> list[ProblemLine]:
     """Return problems in words, errors first."""
     ordered = sorted(problems, key=lambda problem: problem.level != "error")
-    return [
-        ProblemLine(problem.level, problem.text(language), problem.path, FIXES.get(problem.code, ""))
-        for problem in ordered
-    ]
+    return [_problem_line(problem, language) for problem in ordered]
+
+
+def _problem_line(problem: Problem, language: str) -> ProblemLine:
+    fix = FIXES.get(problem.code, "")
+    browse, kind = BROWSE.get(fix, ("", "folder"))
+    return ProblemLine(problem.level, problem.text(language), problem.path, fix, browse, kind)

@@ -96,6 +96,18 @@ def remedied(facts: Facts, found: Diagnosis) -> dict[str, Any]:
     return presets.merge(facts.data, overlay)
 
 
+def settings_of(facts: Facts) -> dict[str, Any]:
+    """Return what a run was asked to do, without what is the default anyway.
+
+    Raises:
+        ConfigError: Its configuration is not one of this version's.
+    """
+    config, problems = root.parse(facts.data)
+    if config is None:
+        raise ConfigError(problems)
+    return presets.diff(config)
+
+
 def launch_config(queue: Queue, data: Mapping[str, Any], *, start: bool = True) -> RunFolder:
     """Make a run of a configuration and put it in the queue; `start` lets the queue start it when nothing else runs.
 

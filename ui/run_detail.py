@@ -44,6 +44,7 @@ class Action:
     name: str
     main: bool = False
     confirm: bool = False
+    goto: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def actions(view: RunView, *, can_resume: bool, local: bool) -> list[Action]:
     first = [Action("start", main=True)] if view.status == "waiting" else []
     if view.status in ("stopped", "failed", "crashed") and can_resume:
         first = [Action("resume", main=True)]
-    return [*first, Action("again", confirm=True), *folder, Action("delete", confirm=True)]
+    return [*first, Action("again", confirm=True, goto="train/expert"), *folder, Action("delete", confirm=True)]
 
 
 def head_html(

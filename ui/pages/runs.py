@@ -77,7 +77,7 @@ class RunsPage:
 
     def _part(self, name: str, run: RunFolder | None, state: State, request: gr.Request) -> Any:
         """Return one part of the page; nothing when no run is chosen."""
-        language, root = self.context.language, root_path(request)
+        language, root = self.context.language, root_path(request, self.context.language)
         if name == "list":
             return self._list(state, language, root)
         if run is None:
@@ -192,6 +192,7 @@ class RunsPage:
             "sample": lambda: supervisor.request(run(), "sample"),
             "resume": lambda: run_actions.resume(self.watch, run()),
             "start": lambda: run_actions.start(self.watch, run()),
+            "again": lambda: self.context.draft.replace(run_actions.settings_of(self.watch.facts(run()))),
             "folder": lambda: run_actions.open_folder(run().path),
             "up": lambda: self.queue.move(run(), by=-1),
             "down": lambda: self.queue.move(run(), by=1),
@@ -256,9 +257,9 @@ def _last(items: list[dict[str, Any]]) -> Any:
     return items[-1].get("seq") if items else None
 
 
-def root_path(request: gr.Request) -> str:
-    """Return the path that a reverse proxy puts in front of the app, without a slash at its end."""
-    return str(request.request.scope.get("root_path", "")).rstrip("/")
+def root_path(request: gr.Request, language: str) -> str:
+    """Return the path that a reverse proxy puts in front of the app: what is left without the language's own path."""
+    return str(request.request.scope.get("root_path", "")).rstrip("/").removesuffix(f"/{language}")
 
 
 def is_local(request: gr.Request) -> bool:

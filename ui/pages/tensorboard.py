@@ -26,9 +26,7 @@ class TensorBoardPage:
 
     def frame(self, *, address: str = "", error: str = "", starting: bool = False) -> str:
         """Return what stands under the choice: the frame, a wait, an error, or an explanation."""
-        return render(
-            "tensorboard/frame.html", self.context.language, address=address, error=error, starting=starting
-        )
+        return render("tensorboard/frame.html", self.context.language, address=address, error=error, starting=starting)
 
     def choices(self) -> dict[str, Any]:
         """Offer every run, newest first."""
@@ -50,7 +48,9 @@ class TensorBoardPage:
             yield self.frame(error=error.problem.text(self.context.language))
             return
         # Another address for each choice, so that the frame loads anew.
-        yield self.frame(address=f"{root_path(request)}/tensorboard/?run={run.id if run else 'all'}")
+        yield self.frame(
+            address=f"{root_path(request, self.context.language)}/tensorboard/?run={run.id if run else 'all'}"
+        )
 
 
 def build(context: AppContext) -> None:

@@ -9,8 +9,9 @@ element.addEventListener("click", async (event) => {
     setTimeout(() => (button.textContent = label), 1500);
     return;
   }
-  if (!button.dataset.action) return;
   if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
+  if (button.dataset.goto) location.hash = button.dataset.goto;
+  if (!button.dataset.action) return;
   // A second click within a second is a double click, not a second wish.
   const now = Date.now();
   if (now - Number(element.dataset.clicked || 0) < 800 && element.dataset.last === button.dataset.action) return;

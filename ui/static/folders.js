@@ -69,10 +69,14 @@ async function show(path) {
   find("footer span").classList.toggle("is-error", Boolean(answer.error));
 }
 
+const fieldOf = (id) => {
+  const found = document.getElementById(id);
+  return found?.matches("input, textarea") ? found : found?.querySelector("textarea, input");
+};
+
 // Writes into the text box as typing would, so that Gradio notices.
 function choose(path) {
-  const field = document.querySelector(`[id="${CSS.escape(target)}"] textarea, [id="${CSS.escape(target)}"] input`) ||
-    document.getElementById(target)?.querySelector("textarea, input");
+  const field = fieldOf(target);
   localStorage.setItem(REMEMBER + kind, path);
   dialog.close();
   if (!field) return;
@@ -86,7 +90,7 @@ function choose(path) {
 async function open(id, wanted) {
   target = id;
   kind = wanted;
-  const field = document.getElementById(id)?.querySelector("textarea, input");
+  const field = fieldOf(id);
   find("header strong").textContent = text(kind === "model" ? "choose_model" : "choose_folder");
   find(".picker-close").textContent = text("cancel");
   find(".picker-choose").textContent = text("choose");

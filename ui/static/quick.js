@@ -1,0 +1,21 @@
+// Quick: shows a draft that was changed elsewhere, and goes to a run that was started. Follows actions.js.
+const shown = (event) => {
+  if (!element.isConnected) document.removeEventListener("athanor:shown", shown);
+  else if (event.detail.page === "train" && event.detail.view === "quick") trigger("shown");
+};
+document.addEventListener("athanor:shown", shown);
+
+let opened = "";
+watch("value", () => {
+  const run = element.querySelector("[data-open-run]")?.dataset.openRun || "";
+  if (run && run !== opened) follow(run, 20);
+  opened = run;
+});
+
+// The list of runs learns of the new one within a second or two.
+function follow(run, tries) {
+  location.hash = "runs";
+  const card = document.querySelector(`#runs-list [data-action="open"][data-run="${CSS.escape(run)}"]`);
+  if (card) card.click();
+  else if (tries) setTimeout(() => follow(run, tries - 1), 250);
+}
