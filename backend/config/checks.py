@@ -1,7 +1,8 @@
-"""Combinations that cannot work, refused before anything is launched. Pure: values and family facts in, problems out."""
+"""Combinations that cannot work, refused before a launch. Pure: values and family facts in, problems out."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -38,6 +39,9 @@ def _buckets(config: TrainConfig, values: Values) -> Iterator[Problem]:
         yield _problem(
             "error", "bucket_step", "data.bucket_step", value=data.bucket_step, step=values["family.min_bucket_step"]
         )
+    most = math.isqrt(data.width * data.height)
+    if data.bucket_step > most:
+        yield _problem("error", "bucket_step_large", "data.bucket_step", value=data.bucket_step, most=most)
     shorter, longer = sorted((data.width, data.height))
     if data.min_bucket_resolution > shorter:
         yield _problem(
@@ -74,7 +78,7 @@ def _targets(config: TrainConfig, values: Values) -> Iterator[Problem]:
         yield _problem("error", "fp16_on_cpu", "training.mixed_precision")
 
 
-def _noise(config: TrainConfig, values: Values) -> Iterator[Problem]:
+def _noise(config: TrainConfig, _values: Values) -> Iterator[Problem]:
     noise = config.noise
     if noise.noise_offset and noise.multires_noise_iterations:
         yield _problem("error", "noise_offset_multires", "noise.noise_offset")
@@ -86,7 +90,7 @@ def _noise(config: TrainConfig, values: Values) -> Iterator[Problem]:
         yield _problem("error", "ztsnr_epsilon", "noise.zero_terminal_snr")
 
 
-def _learning_rates(config: TrainConfig, values: Values) -> Iterator[Problem]:
+def _learning_rates(config: TrainConfig, _values: Values) -> Iterator[Problem]:
     optimizer, scheduler = config.optimizer, config.scheduler
     if scheduler.warmup_steps and scheduler.warmup_ratio:
         yield _problem("error", "warmup_twice", "scheduler.warmup_ratio")
@@ -137,7 +141,7 @@ def _outputs(config: TrainConfig, values: Values) -> Iterator[Problem]:
         )
 
 
-def _without_effect(config: TrainConfig, values: Values) -> Iterator[Problem]:
+def _without_effect(_config: TrainConfig, values: Values) -> Iterator[Problem]:
     """Warn about every value that was set where it does nothing."""
     for item in parameters():
         value = values[item.path]

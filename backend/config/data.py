@@ -20,8 +20,8 @@ class DatasetConfig(Section):
         Field(title="Folder"),
         Ui(tier="basic", widget="folder", aliases=("train_data_dir", "image_dir", "instance_data_dir", "folder_path")),
     ] = ""
-    """A folder of pictures, each with a caption file of the same name beside it; or a folder whose sub-folders are named
-    like 10_cat, where 10 is the number of repeats and the words are the caption of pictures that have none."""
+    """A folder of pictures, each with a caption file of the same name beside it; or a folder whose sub-folders are
+    named like 10_cat, where 10 is the number of repeats and the words are the caption of pictures that have none."""
 
     num_repeats: Annotated[int, Field(title="Repeats", ge=1), Ui(tier="basic", unit="times", aliases=("repeats",))] = 1
     """How often each picture is seen in one epoch. Use it to balance folders of different sizes. It multiplies with the
@@ -36,9 +36,9 @@ class DatasetConfig(Section):
 class DataSection(Section):
     datasets: Annotated[
         list[DatasetConfig],
-        Field(title="Folders of pictures", default_factory=list),
+        Field(title="Folders of pictures"),
         Ui(tier="basic", aliases=("train_data_dir", "concepts")),
-    ]
+    ] = []
     """The folders to learn from. Nothing in them is ever changed."""
 
     width: Annotated[
@@ -57,8 +57,8 @@ class DataSection(Section):
     enable_bucket: Annotated[
         bool, Field(title="Aspect-ratio buckets"), Ui(aliases=("enable_ar_bucket", "arb", "aspect_ratio_bucketing"))
     ] = True
-    """Sorts pictures by shape and trains each shape at its own size of equal area, so that little is cropped. Off: every
-    picture is cropped to width x height."""
+    """Sorts pictures by shape and trains each shape at its own size of equal area, so that little is cropped. Off:
+    every picture is cropped to width x height."""
 
     min_bucket_resolution: Annotated[
         int,
@@ -133,7 +133,8 @@ class DataSection(Section):
         Field(title="Loader threads", ge=0, le=64),
         Ui(unit="threads", aliases=("max_data_loader_n_workers", "dataloader_num_workers")),
     ] = 0
-    """How many threads prepare pictures ahead when latents are not cached. With cached latents one is enough; 0 is one."""
+    """How many threads prepare pictures ahead when latents are not cached. With cached latents one is enough; 0 is
+    one."""
 
 
 class CacheSection(Section):

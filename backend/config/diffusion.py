@@ -9,14 +9,14 @@ from backend.config.base import Condition, Section, Ui
 
 class NoiseSection(Section):
     noise_offset: Annotated[float, Field(title="Noise offset", ge=0, le=1), Ui(aliases=("offset_noise_weight",))] = 0.0
-    """Shifts the noise of each picture as a whole, so that very dark and very bright pictures can be learned. 0.05 to 0.1
-    when you want that; too much gives harsh contrast."""
+    """Shifts the noise of each picture as a whole, so that very dark and very bright pictures can be learned. 0.05 to
+    0.1 when you want that; too much gives harsh contrast."""
 
     multires_noise_iterations: Annotated[
         int, Field(title="Multi-resolution noise", ge=0, le=16), Ui(unit="levels", aliases=("multires_noise",))
     ] = 0
-    """Adds coarser noise on so many scales; like noise offset, for deeper contrast. 6 to 10 is usual; 0: off. Use one of
-    the two."""
+    """Adds coarser noise on so many scales; like noise offset, for deeper contrast. 6 to 10 is usual; 0: off. Use one
+    of the two."""
 
     multires_noise_discount: Annotated[
         float,
@@ -46,5 +46,5 @@ class NoiseSection(Section):
 
 class LossSection(Section):
     min_snr_gamma: Annotated[float, Field(title="Min-SNR gamma", ge=0), Ui(aliases=("snr_gamma",))] = 0.0
-    """Weighs the timesteps so that easy ones do not drown the rest; training settles faster. 5 is the value of the paper
-    (Hang et al. 2023); 0: off."""
+    """Weighs the timesteps so that easy ones do not drown the rest; training settles faster. 5 is the value of the
+    paper (Hang et al. 2023); 0: off."""

@@ -72,8 +72,8 @@ class ModelSection(Section):
             when=(Condition("family.clip_skip", "eq", True),),
         ),
     ] = 1
-    """Which layer from the end of the text encoder is used: 1 is the last. Many anime models of the SD 1.5 family expect
-    2. Use the value that you will generate with."""
+    """Which layer from the end of the text encoder is used: 1 is the last. Many anime models of the SD 1.5 family
+    expect 2. Use the value that you will generate with."""
 
     max_token_length: Annotated[
         Literal[75, 150, 225], Field(title="Caption length"), Ui(unit="tokens", aliases=("tokenizer_max_length",))

@@ -27,9 +27,9 @@ class SamplePrompt(Section):
 class SamplingSection(Section):
     prompts: Annotated[
         list[SamplePrompt],
-        Field(title="Sample prompts", default_factory=list),
+        Field(title="Sample prompts"),
         Ui(tier="basic", aliases=("sample_prompts", "positive_prompts")),
-    ]
+    ] = []
     """The pictures that are painted during training. Without a prompt none are."""
 
     every_n_steps: Annotated[

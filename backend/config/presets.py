@@ -6,6 +6,7 @@ import os
 import tempfile
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,18 +119,19 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         UserError: The folder cannot be written, or the disk is full.
     """
-    partial = ""
+    partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+        partial = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
-        if partial and os.path.exists(partial):
-            os.unlink(partial)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
         raise UserError("file_unwritable", value=str(path), reason=error.strerror or str(error)) from error
 
 
@@ -138,8 +140,6 @@ def save(path: Path, data: Mapping[str, Any]) -> None:
     text = to_toml(data)
     if path.is_file():
         existing = path.read_text(encoding="utf-8-sig")
-        try:
+        with suppress(tomlkit.exceptions.ParseError):  # a broken old file has nothing in it to keep
             text = rewrite(existing, data)
-        except tomlkit.exceptions.ParseError:
-            pass  # the old file was broken: there is nothing in it to keep
     write_text(path, text)

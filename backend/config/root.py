@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from backend.config import presets
 from backend.config.base import Parameter, Section, parameter, walk
-from backend.config.data import CacheSection, DatasetConfig, DataSection
+from backend.config.data import CacheSection, DataSection, DatasetConfig
 from backend.config.diffusion import LossSection, NoiseSection
 from backend.config.model import AdapterSection, ModelSection
 from backend.config.output import LoggingSection, OutputSection, SamplePrompt, SamplingSection

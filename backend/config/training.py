@@ -87,8 +87,8 @@ class OptimizerSection(Section):
         Field(title="Optimizer"),
         Ui(tier="basic", aliases=("optimizer_type", "optimizer.type", "optimizer")),
     ] = "adamw"
-    """AdamW is the safe choice. AdamW 8-bit needs a quarter of its memory (NVIDIA). Lion wants a learning rate of a third
-    to a tenth. Prodigy finds the rate itself: leave it at 1. Adafactor needs the least memory."""
+    """AdamW is the safe choice. AdamW 8-bit needs a quarter of its memory (NVIDIA). Lion wants a learning rate of a
+    third to a tenth. Prodigy finds the rate itself: leave it at 1. Adafactor needs the least memory."""
 
     learning_rate: Annotated[float, Field(title="Learning rate", gt=0), Ui(tier="basic", aliases=("lr",))] = 1e-4
     """How far each step goes. LoRA: around 1e-4; full training: around 1e-5 or less; Prodigy: 1. Too high burns the
@@ -162,7 +162,8 @@ class SchedulerSection(Section):
         Field(title="Learning-rate schedule"),
         Ui(tier="basic", aliases=("lr_scheduler", "learning_rate_scheduler")),
     ] = "cosine"
-    """How the learning rate falls during training. Cosine starts at full rate and ends at zero; constant never falls."""
+    """How the learning rate falls during training. Cosine starts at full rate and ends at zero; constant never
+    falls."""
 
     warmup_steps: Annotated[
         int, Field(title="Warm-up", ge=0), Ui(unit="steps", aliases=("lr_warmup_steps", "learning_rate_warmup_steps"))

@@ -1,0 +1,187 @@
+"""The command line: train, check, schema, demo. Thin: all that it does is done elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend import console, demo, preflight
+from backend.config import paths, presets, reference
+from backend.config.messages import DEFAULT_LANGUAGE, languages, system_language, translate
+from backend.config.problems import ConfigError, Problem, UserError, render
+from backend.config.root import TrainConfig, load
+from backend.data.scan import scan
+from backend.runs import gpu
+from backend.runs.layout import RunFolder, create_run
+from backend.runs.queue import start_run
+
+FAILED, REFUSED = 1, 2
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The configuration.")]
+Sets = Annotated[
+    list[str], typer.Option("--set", metavar="a.b=c", help="Change one parameter; can be given several times.")
+]
+RunsDir = Annotated[str, typer.Option(metavar="DIR", help="Where runs are kept, instead of output.runs_dir.")]
+Language = Annotated[str, typer.Option("--lang", help="en or zh-CN; the system's language when not given.")]
+
+
+def _language(language: str) -> str:
+    if language and language not in languages():
+        raise UserError("language_unknown", value=language, known=", ".join(languages()))
+    return language or system_language()
+
+
+def _say(key: str, language: str, **params: object) -> None:
+    typer.echo(translate(f"cli.{key}", language, **params))
+
+
+def _tell(problems: list[Problem], language: str) -> bool:
+    """Print problems to the error stream; returns whether one of them is an error."""
+    for problem in problems:
+        typer.echo(f"{translate(f'cli.{problem.level}', language)} {render(problem, language)}", err=True)
+    return any(problem.level == "error" for problem in problems)
+
+
+def _load(file: Path, sets: list[str], runs_dir: str = "") -> TrainConfig:
+    config = paths.absolute(load(paths.resolve(str(file)), sets))
+    if not runs_dir:
+        return config
+    folder = str(Path(runs_dir).expanduser().absolute())
+    return config.model_copy(update={"output": config.output.model_copy(update={"runs_dir": folder})})
+
+
+def machine_memory(device: str) -> int:
+    """Return the memory in bytes that a training has: of the largest card, else of the machine."""
+    cards = [] if device == "cpu" else gpu.gpus()
+    return max((card.total_bytes for card in cards), default=0) or gpu.system().total_bytes
+
+
+def _examine(config: TrainConfig, language: str) -> bool:
+    """Print every problem and the plan; returns whether the configuration can run."""
+    found = scan(config.data)
+    planned, problems = preflight.preflight(
+        config,
+        found,
+        memory_bytes=machine_memory(config.hardware.device),
+        seconds_per_step=preflight.measured_seconds_per_step(config, paths.runs_dir(config.output.runs_dir)),
+    )
+    if _tell(problems, language):
+        return False
+    assert planned is not None, "a configuration without a plan has a problem"
+    typer.echo(preflight.sentence(config, planned, found, language))
+    _say("memory", language, size=preflight.gigabytes(planned.memory.total))
+    _say(
+        "disk",
+        language,
+        models=preflight.gigabytes(planned.disk.models),
+        rest=preflight.gigabytes(planned.disk.caches + planned.disk.checkpoints),
+    )
+    if planned.seconds is not None:
+        _say("time", language, time=console.clock(planned.seconds))
+    return True
+
+
+def _new_run(config: TrainConfig) -> RunFolder:
+    folder = paths.runs_dir(config.output.runs_dir)
+    return create_run(folder, config.output.name, presets.to_toml(presets.plain(config)))
+
+
+def _find_run(name: str, runs_dir: str) -> RunFolder:
+    """Return a run by its folder's path, or by the folder's name in the runs folder."""
+    for path in (Path(name).expanduser().absolute(), paths.runs_dir(runs_dir) / name):
+        if (path / "config.toml").is_file():
+            return RunFolder(path)
+    raise UserError("run_missing", value=name)
+
+
+def _train(run: RunFolder, language: str, *, resume: bool = False) -> int:
+    """Start a run and follow it; returns the exit code."""
+    offset = run.events_path.stat().st_size if run.events_path.exists() else 0
+    start_run(run, resume=resume)
+    _say("started", language, path=run.path)
+    return 0 if console.follow(run, language, offset=offset) else FAILED
+
+
+@app.command()
+def train(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE.toml]", help="The configuration.")] = None,
+    sets: Sets = [],  # noqa: B006
+    runs_dir: RunsDir = "",
+    resume: Annotated[str, typer.Option(metavar="RUN", help="Go on with a run: its folder, or the name of it.")] = "",
+    language: Language = "",
+) -> None:
+    """Train: 0 when finished or stopped, 1 when failed, 2 when refused. Ctrl+C stops and saves."""
+    language = _language(language)
+    if resume:
+        raise typer.Exit(_train(_find_run(resume, runs_dir), language, resume=True))
+    if file is None:
+        raise typer.BadParameter("FILE.toml or --resume RUN is needed")
+    config = _load(file, sets, runs_dir)
+    if not _examine(config, language):
+        raise typer.Exit(REFUSED)
+    raise typer.Exit(_train(_new_run(config), language))
+
+
+@app.command()
+def check(file: File, sets: Sets = [], language: Language = "") -> None:  # noqa: B006
+    """List the problems of a configuration, and say what it comes to: 0 when it can run, else 1."""
+    language = _language(language)
+    try:
+        fine = _examine(_load(file, sets), language)
+    except UserError as error:
+        fine = not _tell(_problems(error), language)
+    raise typer.Exit(0 if fine else 1)
+
+
+@app.command()
+def schema(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="For people: the parameter reference.")] = False,
+    language: Language = DEFAULT_LANGUAGE,
+) -> None:
+    """Print every parameter."""
+    if as_json == markdown:
+        raise typer.BadParameter("give either --json or --markdown")
+    language = _language(language)
+    typer.echo(reference.to_json(language) if as_json else reference.to_markdown(language), nl=False)
+
+
+@app.command(name="demo")
+def run_demo(sets: Sets = [], runs_dir: RunsDir = "", language: Language = "") -> None:  # noqa: B006
+    """Train the embedded demo and say where its pictures and its LoRA are."""
+    language = _language(language)
+    config = _load(demo.PRESET, sets, runs_dir)
+    if not _examine(config, language):
+        raise typer.Exit(REFUSED)
+    run = _new_run(config)
+    code = _train(run, language)
+    if code == 0:
+        results = demo.results(run)
+        for key, path in (
+            ("samples", run.samples_dir),
+            ("comparison", results.comparison),
+            ("model", results.model),
+        ):
+            if path is not None:
+                _say(f"demo_{key}", language, path=path)
+    raise typer.Exit(code)
+
+
+def _problems(error: UserError) -> list[Problem]:
+    return error.problems if isinstance(error, ConfigError) else [error.problem]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is told in words and ends with code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that lacks a character must not end a training
+    try:
+        app()
+    except UserError as error:
+        _tell(_problems(error), system_language())
+        sys.exit(REFUSED)
