@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Data = dict[str, Any]
 Outputs = list[Any]
 NUM_RECENT = 3
+NUM_OUTPUTS = 9
 KINDS: dict[str, PickKind] = {"folder": "folder", "model": "model", "file": "model"}
 STANDARD = 2
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
@@ -42,6 +43,11 @@ class QuickPage:
         """Return the fields and views of the draft as it is, also when it was changed on another page."""
         data = self.context.draft.data
         return [*self._fields(data), *self._views(data), ""]
+
+    def show_changed(self, revision: int) -> Outputs:
+        """Show the draft again when it was changed elsewhere since this tab was last on the page."""
+        fresh = self.context.draft.revision
+        return [*([gr.skip()] * NUM_OUTPUTS if revision == fresh else self.show()), fresh]
 
     def update(self, base_model: str, folder: str, trigger_word: str, name: str) -> Outputs:
         """Take over what was typed."""
@@ -81,13 +87,14 @@ class QuickPage:
         if any(problem.level == "error" for problem in findings.problems):
             return [*self._fields(data), *self._views(data), self._note(self.context.t("quick.fix_first"), error=True)]
         try:
-            run_actions.launch_config(self.context.queue, data, start=not queue_only)
+            run = run_actions.launch_config(self.context.queue, data, start=not queue_only)
         except ConfigError as error:
             note = self._note("; ".join(problem.text(language) for problem in error.problems), error=True)
         except UserError as error:
             note = self._note(error.problem.text(language), error=True)
         else:
-            note = self._note(self.context.t("quick.queued" if queue_only else "quick.started"), link=True)
+            shown = "" if queue_only else run.id
+            note = self._note(self.context.t("quick.queued" if queue_only else "quick.started"), link=True, run=shown)
         return [*self._fields(data), *self._views(data), note]
 
     def _typed(self, base_model: str, folder: str, trigger_word: str, name: str) -> Data:
@@ -260,8 +267,8 @@ class QuickPage:
         text = self.context.t("quick.review.memory.of", need=wording.num_bytes(need), total=wording.num_bytes(total))
         return {"text": text, "percent": round(100 * need / total)}
 
-    def _note(self, text: str, *, error: bool = False, link: bool = False) -> str:
-        return render("quick/note.html", self.context.language, text=text, error=error, link=link)
+    def _note(self, text: str, *, error: bool = False, link: bool = False, run: str = "") -> str:
+        return render("quick/note.html", self.context.language, text=text, error=error, link=link, run=run)
 
     def _upload_note(self, done: uploads.Upload) -> str:
         t = self.context.t
@@ -282,35 +289,36 @@ def build(context: AppContext) -> None:
 
     with gr.Row(elem_id="quick-page"):
         with gr.Column(scale=3, min_width=460):
-            with gr.Group():
+            with gr.Column(elem_classes="quick-card"):
                 heading(1, "model")
                 base_model = _field(context, "model.base_model")
                 model_view = widget(elem_id="quick-model")
-            with gr.Group():
+            with gr.Column(elem_classes="quick-card"):
                 heading(2, "pictures")
                 folder = _field(context, "data.datasets.path")
-                files = gr.File(
-                    label=context.t("quick.pictures.upload"), file_count="multiple", height=110, elem_id="quick-upload"
-                )
+                gr.HTML(render("quick/drop.html", context.language), js_on_load=script("drop.js"), elem_id="quick-drop")
+                files = gr.File(file_count="multiple", elem_id="quick-upload", elem_classes="quick-upload")
                 pictures_view = widget(elem_id="quick-pictures")
                 trigger_word = _field(context, "data.trigger_word")
-            with gr.Group():
+            with gr.Column(elem_classes="quick-card"):
                 heading(3, "goal")
                 goal_view = widget(elem_id="quick-goal")
-        with gr.Column(scale=2, min_width=360, elem_id="quick-right"), gr.Group():
+        with gr.Column(scale=2, min_width=340, elem_id="quick-right", elem_classes="quick-card"):
             heading(4, "review")
             review = widget(elem_id="quick-review")
             name = _field(context, "output.name")
             with gr.Row():
-                start = gr.Button(context.t("quick.start"), variant="primary", elem_id="quick-start")
-                queue = gr.Button(context.t("quick.queue"), elem_id="quick-queue")
-            note = widget(elem_id="quick-note")
+                start = gr.Button(context.t("quick.start"), variant="primary", elem_id="quick-start", min_width=120)
+                queue = gr.Button(context.t("quick.queue"), elem_id="quick-queue", min_width=120)
+            note = gr.HTML(js_on_load=script("actions.js") + script("quick.js"), elem_id="quick-note")
+    revision = gr.State(0)
     fields = [base_model, folder, trigger_word, name]
     outputs = [*fields, model_view, pictures_view, goal_view, review, note]
     triggers = [event for field in fields for event in (field.blur, field.submit)]
     gr.on(triggers, page.update, fields, outputs, trigger_mode="always_last", **QUIET)
     for part in (model_view, pictures_view, goal_view, review):
         part.action(page.act, fields, outputs, trigger_mode="once", **QUIET)
+    note.shown(page.show_changed, revision, [*outputs, revision], **QUIET)
     files.upload(page.upload, [files, *fields], outputs, **QUIET).then(lambda: None, None, files, **QUIET)
     start.click(partial(page.start, False), fields, outputs, trigger_mode="once", **QUIET)
     queue.click(partial(page.start, True), fields, outputs, trigger_mode="once", **QUIET)
