@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +56,12 @@ def join_chunks(states: Tensor, *, num_chunks: int) -> Tensor:
     return torch.cat([states[:, 0, :1], states[:, :, 1:-1].flatten(1, 2), states[:, -1, -1:]], dim=1)
 
 
-def text_model(encoder: nn.Module) -> nn.Module:
-    """Return the module with the layers: CLIPTextModelWithProjection wraps it, CLIPTextModel is it."""
-    return getattr(encoder, "text_model", encoder)
+def final_norm(encoder: Any) -> nn.Module:
+    """Return the final layer norm: CLIPTextModelWithProjection wraps the text model, CLIPTextModel is it."""
+    return getattr(encoder, "text_model", encoder).final_layer_norm
+
+
+def vocabulary_hash(tokenizer: CLIPTokenizer) -> str:
+    """Return 16 hex digits that depend on the tokens and their ids."""
+    vocabulary = tokenizer.get_vocab()
+    return hashlib.sha256("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)).encode()).hexdigest()[:16]

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 NUM_SAMPLES = 256
-INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def identity(module: nn.Module, **settings: Any) -> str:
-    """Return 16 hex digits that depend on every weight, on the module's configuration and on the settings.
+def identity(module: Any, **settings: Any) -> str:
+    """Return 16 hex digits that depend on every weight of a module, on its configuration and on the settings.
 
-    Each tensor is read once: the sum of its bits as integers, which no order of summation changes, and sampled bits.
+    Each tensor is read once: the sum of its bytes as integers, which no order of summation changes, and sampled bytes.
     """
     digest = hashlib.sha256()
     digest.update(json.dumps([_configuration(module), settings], sort_keys=True, default=str).encode())
@@ -28,12 +27,14 @@ def identity(module: nn.Module, **settings: Any) -> str:
 
 
 def _fingerprint(tensor: Tensor) -> bytes:
-    bits = tensor.detach().contiguous().flatten().view(INTEGERS[tensor.element_size()])
-    step = max(1, bits.numel() // NUM_SAMPLES)
-    return str(bits.sum(dtype=torch.int64).item()).encode() + bits[::step].cpu().numpy().tobytes()
+    raw = tensor.detach().clone(memory_format=torch.contiguous_format).flatten().view(torch.uint8)
+    words = raw[: raw.numel() // 8 * 8].view(torch.int64)
+    rest = raw[words.numel() * 8 :]
+    sampled = words[:: max(1, words.numel() // NUM_SAMPLES)]
+    return str(words.sum().item()).encode() + sampled.cpu().numpy().tobytes() + rest.cpu().numpy().tobytes()
 
 
-def _configuration(module: nn.Module) -> Mapping[str, Any]:
+def _configuration(module: Any) -> Mapping[str, Any]:
     """Return the settings that shape the output; where the module came from does not."""
     config = module.config
     values = config.to_dict() if hasattr(config, "to_dict") else dict(config)

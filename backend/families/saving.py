@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline, SchedulerMixin
+from diffusers import DDIMScheduler, DiffusionPipeline, ModelMixin, SchedulerMixin
 from torch import Tensor, nn
 from transformers import CLIPTokenizer, PreTrainedModel
 
@@ -61,7 +61,7 @@ def _save_part(folder: Path, part: Any, dtype: torch.dtype, schedule: Mapping[st
         config.architectures, config.dtype = [type(part).__name__], dtype
         config.save_pretrained(folder)
         save_safetensors(folder / "model.safetensors", text_encoder_state(part), FORMAT, dtype)
-    elif isinstance(part, nn.Module):
+    elif isinstance(part, ModelMixin):
         part.save_config(folder)
         save_safetensors(folder / "diffusion_pytorch_model.safetensors", part.state_dict(), FORMAT, dtype)
 
@@ -89,7 +89,7 @@ def _scheduler(scheduler: SchedulerMixin, schedule: Mapping[str, Any]) -> Schedu
 
 
 def save_single_file(
-    path: Path, layout: str, parts: Mapping[str, nn.Module], *, dtype: torch.dtype, metadata: Mapping[str, str]
+    path: Path, layout: str, parts: Mapping[str, Any], *, dtype: torch.dtype, metadata: Mapping[str, str]
 ) -> None:
     """Write one .safetensors of the original layout ("sd1", "sd2" or "sdxl").
 

@@ -55,7 +55,7 @@ class StableDiffusion(Family):
         for module in self.components.values():
             module.to(options.device)
         # One picture at a time: less memory, and latents that do not depend on what else is in the batch.
-        self.components["vae"].enable_slicing()
+        parts["vae"].enable_slicing()
         self.tokenizers = {name: parts[_tokenizer_name(name)] for name in spec.text_encoders}
         self.scheduler = parts["scheduler"]
         self.pipeline_settings = {name: pipeline.config[name] for name in PIPELINE_SETTINGS if name in pipeline.config}
@@ -94,7 +94,7 @@ class StableDiffusion(Family):
     @torch.no_grad()
     def encode_images(self, pixels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Encode pixels (B, 3, H, W) in -1..1 to scaled latents (B, 4, h, w) in fp32, in the VAE's own precision."""
-        vae = self.components["vae"]
+        vae: Any = self.components["vae"]
         with torch.autocast(self.device.type, enabled=False):
             posterior = vae.encode(pixels.to(self.device, dtype_of(vae))).latent_dist
         latents = posterior.mode() if generator is None else posterior.sample(generator)
@@ -105,7 +105,7 @@ class StableDiffusion(Family):
         """Return "prompt_embeds" (B, 75 * N + 2, C): the layer of CLIP skip and the final norm, as A1111 and kohya."""
         states, _, num_chunks = self._run_encoder("text_encoder", captions)
         chosen = states[-self.model.clip_skip]
-        final_norm = clip.text_model(self.components["text_encoder"]).final_layer_norm
+        final_norm = clip.final_norm(self.components["text_encoder"])
         return {"prompt_embeds": clip.join_chunks(final_norm(chosen), num_chunks=num_chunks)}
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -188,8 +188,10 @@ class StableDiffusion(Family):
         for name in self.spec.text_encoders:
             if name in self.components:
                 tokenizer = self.tokenizers[name]
-                vocabulary, pad = tokenizer.get_vocab(), tokenizer.pad_token_id
-                found[name] = identity(self.components[name], vocabulary=vocabulary, pad=pad, **reading)
+                vocabulary = clip.vocabulary_hash(tokenizer)
+                found[name] = identity(
+                    self.components[name], vocabulary=vocabulary, pad=tokenizer.pad_token_id, **reading
+                )
         return found
 
     def _prompt_arguments(self, prefix: str, text: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -246,7 +248,7 @@ class StableDiffusion(Family):
 
     def _decode(self, latents: Tensor) -> Image.Image:
         """Decode latents (1, 4, h, w) in the VAE's own precision, which may be finer than the UNet's."""
-        vae = self.components["vae"]
+        vae: Any = self.components["vae"]
         shift = self.vae_config.get("shift_factor") or 0.0
         with torch.autocast(self.device.type, enabled=False):
             scaled = latents.to(dtype_of(vae)) / self.vae_config.scaling_factor + shift
@@ -268,7 +270,8 @@ class StableDiffusion(Family):
     def _check_clip_skip(self) -> None:
         if not self.spec.clip_skip:
             return
-        num_layers = self.components["text_encoder"].config.num_hidden_layers
+        encoder: Any = self.components["text_encoder"]
+        num_layers = encoder.config.num_hidden_layers
         if self.model.clip_skip > num_layers:
             value = self.model.clip_skip
             raise UserError("clip_skip_too_deep", "model.clip_skip", value=value, num_layers=num_layers)
