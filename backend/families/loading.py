@@ -191,8 +191,10 @@ def _explain(error: Exception, value: str, field: str) -> tuple[str, str]:
     reason = _first_line(error)
     if isinstance(error, SingleFileComponentError) or "meta tensor" in reason:
         return "base_model_incomplete", reason
+    if isinstance(error, OSError) and detect.is_hub_id(value):
+        return "base_model_hub_offline", _first_line(list(_chain(error))[-1])
     if isinstance(error, OSError):
-        return "base_model_hub_offline" if detect.is_hub_id(value) else "base_model_unreadable", reason
+        return "base_model_unreadable", reason
     if "shape" in reason or "size mismatch" in str(error):
         return "vae_shapes" if field == "model.vae" else "base_model_shapes", reason
     return "", ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
@@ -50,7 +52,12 @@ def make_sampler(name: str, scheduler: SchedulerMixin, *, prediction_type: str, 
 
     With zero terminal SNR the last timestep is sampled too (trailing spacing), as Lin et al. found to be needed.
     """
-    changes = {"prediction_type": prediction_type, "rescale_betas_zero_snr": zero_snr, "clip_sample": False}
+    changes: dict[str, Any] = {
+        "prediction_type": prediction_type,
+        "rescale_betas_zero_snr": zero_snr,
+        "clip_sample": False,
+        "steps_offset": 1,
+    }
     if zero_snr:
         changes["timestep_spacing"] = "trailing"
     return SAMPLERS[name].from_config(scheduler.config, **changes)

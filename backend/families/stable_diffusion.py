@@ -209,8 +209,7 @@ class StableDiffusion(Family):
     def _encode_prompt(self, text: str) -> dict[str, Tensor]:
         if set(self.spec.text_encoders) <= self.components.keys():
             return self.encode_text([text])
-        if text not in self._prepared:
-            raise UserError("sample_prompt_not_prepared", "sampling.prompts", value=text)
+        assert text in self._prepared, "prepare_prompts comes before the text encoders are unloaded"
         return self._prepared[text]
 
     def _sample_latents(self, prompt: SamplePrompt, sampling: SamplingSection, *, width: int, height: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 
 from backend.families.specs import FAMILIES
 from backend.formats.files import save_safetensors
+from backend.formats.header import read_header
 from backend.formats.kohya import to_kohya
 
 pytestmark = pytest.mark.parametrize("name", FAMILIES)
@@ -103,6 +105,16 @@ def test_one_step_of_a_lora_lowers_the_loss(name, load, batch):
     assert after < before
 
 
+def test_one_step_on_all_weights_lowers_the_loss(name, load, batch):
+    family = load(name)
+    weights = [weight for part in family.lora_prefixes for weight in family.components[part].parameters()]
+    optimizer = torch.optim.AdamW([weight.requires_grad_() for weight in weights], lr=1e-4)
+    loss = batch.loss(family)
+    loss.backward()
+    optimizer.step()
+    assert batch.loss(family) < loss
+
+
 def test_training_reaches_the_text_encoders(name, load, batch):
     family = load(name)
     put_lora_on(family)
@@ -167,6 +179,30 @@ def test_a_saved_file_is_the_same_model_for_us_and_for_diffusers(name, load, bat
     for component, module in family.components.items():
         theirs = getattr(pipeline, "unet" if component == "denoiser" else component).state_dict()
         assert all(torch.equal(theirs[key], value) for key, value in module.state_dict().items()), component
+
+
+def test_a_saved_folder_can_be_read_by_older_versions(name, load, tmp_path):
+    family = load(name)
+    family.save(tmp_path / "out", layout="diffusers", dtype=torch.float16, metadata={"modelspec.title": "\u732b"})
+    for encoder in family.spec.text_encoders:
+        tensors = read_header(tmp_path / "out" / encoder / "model.safetensors").tensors
+        assert all(key.startswith(("text_model.", "text_projection.")) for key in tensors)
+        assert {info.dtype for info in tensors.values()} == {"F16"}
+        tokenizer = tmp_path / "out" / encoder.replace("text_encoder", "tokenizer")
+        assert len(json.loads((tokenizer / "vocab.json").read_text(encoding="utf-8"))) == 49408
+        assert (tokenizer / "merges.txt").is_file()
+    metadata = json.loads((tmp_path / "out" / "metadata.json").read_text(encoding="utf-8"))
+    assert metadata == {"modelspec.title": "\u732b"}
+
+
+def test_saving_again_replaces_the_folder(name, load, tmp_path):
+    family = load(name)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "older.txt").write_text("x", encoding="utf-8")
+    family.save(out, layout="diffusers", dtype=torch.float16, metadata={})
+    assert not (out / "older.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_saving_reads_what_was_unloaded_again(name, load, batch, tmp_path):
