@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +46,16 @@ class Services:
             is_remote=is_remote,
         )
 
+    @classmethod
+    def create_configured(cls, runs_dir: str, *, is_remote: bool, language: str) -> Services:
+        """Build them for the runs folder that was asked for, or set, or is the default."""
+        settings = SettingsFile()
+        if language:
+            settings.change(language=language)
+        if settings.get().hub_endpoint:
+            os.environ["HF_ENDPOINT"] = settings.get().hub_endpoint  # for the trainers that we start
+        return cls.create(paths.runs_dir(runs_dir or settings.get().runs_dir), is_remote=is_remote)
+
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
@@ -81,6 +92,10 @@ class AppContext:
     @property
     def tensorboard_log_path(self) -> Path:
         return paths.home() / "logs" / "tensorboard.log"
+
+    @property
+    def uploads_dir(self) -> Path:
+        return paths.home() / "data"
 
     @property
     def t(self) -> Callable[..., str]:

@@ -6,6 +6,7 @@ Widgets therefore keep the default template, and everything that changes is the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,13 @@ def _text(language: str, key: str, **params: Any) -> str:
 def script(name: str) -> str:
     """Return a script of `ui/static`, for `js_on_load` of a widget."""
     return (STATIC_DIR / name).read_text(encoding="utf-8")
+
+
+def plain(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a method as a function of the same name: Gradio marks the functions that a widget may call."""
+
+    def call(request: Any = None) -> Any:
+        return method(request)
+
+    call.__name__ = method.__name__
+    return call

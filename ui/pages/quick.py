@@ -282,10 +282,11 @@ class QuickPage:
 def build(context: AppContext) -> None:
     """Lay out the page."""
     page = QuickPage(context)
-    widget = partial(gr.HTML, js_on_load=script("actions.js"))
+    widget = partial(gr.HTML, js_on_load=script("actions.js"), elem_classes="flush")
 
     def heading(number: int, step: str) -> None:
-        gr.HTML(render("quick/heading.html", context.language, number=number, step=step), elem_id=f"quick-step-{step}")
+        html = render("quick/heading.html", context.language, number=number, step=step)
+        gr.HTML(html, elem_id=f"quick-step-{step}", elem_classes="flush")
 
     with gr.Row(elem_id="quick-page"):
         with gr.Column(scale=3, min_width=460):
@@ -296,7 +297,8 @@ def build(context: AppContext) -> None:
             with gr.Column(elem_classes="quick-card"):
                 heading(2, "pictures")
                 folder = _field(context, "data.datasets.path")
-                gr.HTML(render("quick/drop.html", context.language), js_on_load=script("drop.js"), elem_id="quick-drop")
+                drop = render("quick/drop.html", context.language)
+                gr.HTML(drop, js_on_load=script("drop.js"), elem_id="quick-drop", elem_classes="flush")
                 files = gr.File(file_count="multiple", elem_id="quick-upload", elem_classes="quick-upload")
                 pictures_view = widget(elem_id="quick-pictures")
                 trigger_word = _field(context, "data.trigger_word")
@@ -310,7 +312,7 @@ def build(context: AppContext) -> None:
             with gr.Row():
                 start = gr.Button(context.t("quick.start"), variant="primary", elem_id="quick-start", min_width=120)
                 queue = gr.Button(context.t("quick.queue"), elem_id="quick-queue", min_width=120)
-            note = gr.HTML(js_on_load=script("actions.js") + script("quick.js"), elem_id="quick-note")
+            note = widget(js_on_load=script("actions.js") + script("quick.js"), elem_id="quick-note")
     revision = gr.State(0)
     fields = [base_model, folder, trigger_word, name]
     outputs = [*fields, model_view, pictures_view, goal_view, review, note]
@@ -330,15 +332,15 @@ def _field(context: AppContext, path: str) -> gr.Textbox:
     in_list = path.startswith("data.datasets.")
     members = {f"data.datasets.{item.path}": item for item in root.item_parameters("datasets")}
     item, prefix = (members[path], "datasets.") if in_list else (root.by_path()[path], "")
-    words = {
-        "label": form.label(item, context.language, prefix),
-        "info": form.help_text(item, context.language, prefix),
-        "elem_id": f"quick-{form.element_id(path)}",
-    }
+    words = form.label(item, context.language, prefix), form.help_text(item, context.language, prefix)
+    field_id = f"quick-{form.element_id(path)}"
     kind = KINDS.get(item.ui.widget)
-    if kind is None:
-        return gr.Textbox(**words)
+    gr.HTML(
+        render("quick/label.html", context.language, label=words[0], help=words[1], path=path), elem_classes="flush"
+    )
     with gr.Row(elem_classes="path-row"):
-        field = gr.Textbox(**words, scale=1)
-        gr.HTML(picker.browse_html(words["elem_id"], kind, context.language), elem_classes="path-browse")
+        # Without a container there is no frame around the box, and the label stands above both box and button.
+        field = gr.Textbox(label=words[0], show_label=False, container=False, elem_id=field_id, scale=1)
+        if kind:
+            gr.HTML(picker.browse_html(field_id, kind, context.language), elem_classes=["flush", "path-browse"])
     return field

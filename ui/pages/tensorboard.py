@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import gradio as gr
 
@@ -48,9 +49,8 @@ class TensorBoardPage:
             yield self.frame(error=error.problem.text(self.context.language))
             return
         # Another address for each choice, so that the frame loads anew.
-        yield self.frame(
-            address=f"{root_path(request, self.context.language)}/tensorboard/?run={run.id if run else 'all'}"
-        )
+        name = quote(run.id) if run else "all"
+        yield self.frame(address=f"{root_path(request, self.context.language)}/tensorboard/?run={name}")
 
 
 def build(context: AppContext) -> None:

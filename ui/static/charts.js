@@ -51,7 +51,7 @@ function draw(item) {
   const width = canvas.clientWidth;
   const ratio = window.devicePixelRatio || 1;
   if (!width) return;
-  if (canvas.width !== Math.round(width * ratio)) {
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(HEIGHT * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(HEIGHT * ratio);
   }

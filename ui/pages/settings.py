@@ -1,0 +1,61 @@
+"""The Settings page: language, theme, folders, mirror. What is set here holds for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from backend.config import paths
+from backend.config.messages import languages, translate
+from backend.config.problems import UserError
+from ui.markup import plain, render, script
+
+if TYPE_CHECKING:
+    from ui.context import AppContext
+
+NAMES = ("theme", "runs_dir", "hub_endpoint", "tier")
+
+
+class SettingsPage:
+    """The handlers of the page."""
+
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
+
+    def html(self) -> str:
+        """Return the page with the settings as they are."""
+        found = self.context.settings.get()
+        return render(
+            "settings.html",
+            self.context.language,
+            settings=found.model_dump(),
+            languages=[(code, translate("language.name", code)) for code in languages()],
+            runs_dir=paths.runs_dir(found.runs_dir),
+            home=paths.home(),
+        )
+
+    def change_setting(self, change: dict[str, Any]) -> dict[str, str]:
+        """Set one setting; returns what to say about it."""
+        name, value = str(change.get("name")), change.get("value")
+        assert name in NAMES, f"not a setting: {name}"
+        try:
+            if name == "runs_dir" and value:
+                paths.resolve(str(value)).mkdir(parents=True, exist_ok=True)
+            self.context.settings.change(**{name: value})
+        except UserError as error:
+            return {"error": error.problem.text(self.context.language)}
+        except OSError as error:
+            reason = error.strerror or str(error)
+            return {"error": UserError("file_unwritable", value=value, reason=reason).problem.text(self.context.language)}
+        key = "settings.saved_restart" if name in ("runs_dir", "hub_endpoint") else "settings.saved"
+        return {"text": self.context.t(key)}
+
+
+def build(context: AppContext) -> None:
+    """Lay out the page."""
+    page = SettingsPage(context)
+    shown = gr.HTML(
+        page.html(), js_on_load=script("settings.js"), server_functions=[plain(page.change_setting)], elem_id="settings-form"
+    )
+    context.on_load(page.html, None, shown, queue=False, show_progress="hidden", api_visibility="private")

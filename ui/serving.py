@@ -1,0 +1,58 @@
+"""Where the app listens, and who may come in."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from backend.config.problems import UserError
+
+NUM_PORTS = 50
+
+
+def is_free(port: int, host: str) -> bool:
+    """Tell whether a port can be listened on, and nothing answers on it."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            return False
+    with socket.socket() as probe:
+        if os.name != "nt":  # a port that was just given back; on Windows this option would share a port in use
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def choose_port(wanted: int, *, listen: bool) -> int:
+    """Return the wanted port, or the next free one.
+
+    Raises:
+        UserError: None of the next fifty is free.
+    """
+    host = "0.0.0.0" if listen else "127.0.0.1"
+    for port in range(wanted, min(wanted + NUM_PORTS, 65536)):
+        if is_free(port, host):
+            return port
+    raise UserError("no_port", value=wanted)
+
+
+def read_login(text: str, *, listen: bool) -> tuple[str, str] | None:
+    """Return name and password.
+
+    Raises:
+        UserError: They are missing although others may come in, or not written as NAME:PASSWORD.
+    """
+    name, colon, password = text.partition(":")
+    if text and not (colon and name and password):
+        raise UserError("login_invalid")
+    if listen and not text:
+        raise UserError("login_missing")
+    return (name, password) if text else None
+
+
+def address(port: int, root_path: str) -> str:
+    """Return the address on this machine."""
+    return f"http://127.0.0.1:{port}{root_path.rstrip('/')}/"

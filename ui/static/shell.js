@@ -1,0 +1,89 @@
+// The frame of the app, once for the whole page. Body of js_on_load of the top bar: element, props, server.
+// Which page is shown stands in the address (#runs, #train/expert), so that a reload and a link find it again.
+const PAGES = props.value.pages;
+const VIEWS = ["quick", "expert"];
+const store = (name, value) => localStorage.setItem("athanor." + name, value);
+const stored = (name) => localStorage.getItem("athanor." + name);
+
+function place() {
+  const [page, view] = location.hash.slice(1).split("/");
+  if (PAGES.includes(page)) return [page, VIEWS.includes(view) ? view : stored("view") || "quick"];
+  return [stored("page") || "train", stored("view") || "quick"];
+}
+
+function show() {
+  const [page, view] = place();
+  store("page", page);
+  store("view", view);
+  document.body.dataset.page = page;
+  document.body.dataset.view = view;
+  markLinks();
+  document.dispatchEvent(new CustomEvent("athanor:shown", { detail: { page, view } }));
+}
+
+function markLinks() {
+  const { page, view } = document.body.dataset;
+  for (const link of document.querySelectorAll("a[data-page]")) {
+    const current = link.dataset.page === page && (!link.dataset.view || link.dataset.view === view);
+    if (current) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function theme(name) {
+  const dark = name === "dark" || (name !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+  document.body.classList.toggle("dark", dark);
+  store("theme", name);
+}
+
+function openRun(run) {
+  location.hash = "runs";
+  document.querySelector(`#runs-list [data-action="open"][data-run="${CSS.escape(run)}"]`)?.click();
+}
+
+function keys() {
+  const dialog = document.getElementById("keys-dialog");
+  if (dialog.open) dialog.close();
+  else dialog.showModal();
+}
+
+window.athanorShell?.abort();
+window.athanorShell = new AbortController();
+const { signal } = window.athanorShell;
+window.athanor = { openRun, theme };
+addEventListener("hashchange", show, { signal });
+document.addEventListener(
+  "click",
+  (event) => {
+    const button = event.target.closest("[data-shell]");
+    if (button?.dataset.shell === "theme") theme(document.body.classList.contains("dark") ? "light" : "dark");
+    if (button?.dataset.shell === "keys") keys();
+    if (button?.dataset.shell === "rail") store("rail", document.body.classList.toggle("rail-narrow") ? "narrow" : "wide");
+    const pill = event.target.closest(".job-pill[data-run]");
+    if (pill) openRun(pill.dataset.run);
+  },
+  { signal },
+);
+document.addEventListener(
+  "keydown",
+  (event) => {
+    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    if ((event.key === "/" && !typing) || (event.key === "k" && (event.ctrlKey || event.metaKey))) {
+      const search = [...document.querySelectorAll("[data-search]")].find((box) => box.offsetParent);
+      if (search) {
+        event.preventDefault();
+        search.focus();
+        search.select();
+      }
+    } else if (event.key === "?" && !typing) keys();
+    else if (!typing && event.altKey && /^[1-9]$/.test(event.key) && PAGES[event.key - 1]) location.hash = PAGES[event.key - 1];
+  },
+  { signal },
+);
+theme(stored("theme") || props.value.theme);
+document.body.classList.toggle("rail-narrow", stored("rail") === "narrow");
+show();
+// Gradio mounts the rail and the pages one after the other: mark the links that come later, too.
+const observer = new MutationObserver(() => document.querySelector("a[data-page]:not([data-marked])") && (document.querySelectorAll("a[data-page]").forEach((link) => (link.dataset.marked = "")), markLinks()));
+observer.observe(document.body, { childList: true, subtree: true });
+signal.addEventListener("abort", () => observer.disconnect());
