@@ -57,24 +57,25 @@ def select_bucket(size: Size, buckets: Sequence[Size]) -> BucketChoice:
     return BucketChoice(bucket, _cover(size, bucket))
 
 
+def _shrink(size: Size, *, area: int, step: int) -> Size:
+    """Scale down to the area so that one side is a multiple of the step: the side that keeps the shape better."""
+    ratio = size[0] / size[1]
+    wide = math.sqrt(area * ratio)
+    by_width, by_height = _round_to(wide, step), _round_to(area / wide, step)
+    height_in_width, width_in_height = _round_to(by_width / ratio, step), _round_to(by_height * ratio, step)
+    if not (height_in_width and width_in_height):  # so narrow that sd-scripts divides by zero
+        return int(wide + 0.5), max(1, int(area / wide + 0.5))
+    if abs(by_width / height_in_width - ratio) < abs(width_in_height / by_height - ratio):
+        return by_width, int(by_width / ratio + 0.5)
+    return int(by_height * ratio + 0.5), by_height
+
+
 def select_without_upscale(size: Size, *, area: int, step: int) -> BucketChoice:
     """Choose a size of the picture's own shape that is not larger than the picture or the area.
 
-    A picture narrower than the step is trained at one step, the least there is.
+    A side shorter than the step is enlarged to one step, the least there is.
     """
-    width, height = size
-    ratio = width / height
-    resized = size
-    if width * height > area:
-        wide = math.sqrt(area * ratio)
-        high = area / wide
-        by_width, by_height = _round_to(wide, step), _round_to(high, step)
-        ratio_a = by_width / max(_round_to(by_width / ratio, step), 1)
-        ratio_b = _round_to(by_height * ratio, step) / max(by_height, 1)
-        if abs(ratio_a - ratio) < abs(ratio_b - ratio):
-            resized = (by_width, int(by_width / ratio + 0.5))
-        else:
-            resized = (int(by_height * ratio + 0.5), by_height)
+    resized = _shrink(size, area=area, step=step) if size[0] * size[1] > area else size
     bucket = (max(step, resized[0] // step * step), max(step, resized[1] // step * step))
     if bucket[0] > resized[0] or bucket[1] > resized[1]:
         return BucketChoice(bucket, _cover(size, bucket))

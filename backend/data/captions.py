@@ -19,8 +19,7 @@ def with_trigger(caption: str, trigger_word: str, separator: str) -> str:
     trigger = trigger_word.strip()
     if not trigger:
         return caption
-    first = caption.split(separator, 1)[0].strip()
-    if first == trigger or caption == trigger or caption.startswith(trigger + " "):
+    if caption == trigger or caption.startswith((f"{trigger} ", f"{trigger}{separator}")):
         return caption
     return f"{trigger}{separator.rstrip()} {caption}" if caption else trigger
 

@@ -83,7 +83,7 @@ def _folders(root: Path, dataset: DatasetConfig) -> list[_Folder]:
     for entry in sorted(root.iterdir(), key=lambda path: path.name):
         match = KOHYA_FOLDER.match(entry.name)
         if match and entry.is_dir() and int(match[1]) > 0:
-            tokens = dataset.class_tokens or match[2].replace("_", " ").strip()
+            tokens = dataset.class_tokens or match[2].strip()
             found.append(_Folder(entry, dataset.num_repeats * int(match[1]), tokens))
     return found
 
@@ -91,6 +91,12 @@ def _folders(root: Path, dataset: DatasetConfig) -> list[_Folder]:
 def _pictures(folder: Path) -> list[Path]:
     entries = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
     return sorted((path for path in entries if path.is_file()), key=lambda path: path.name)
+
+
+def _passed_over(root: Path) -> list[str]:
+    """Return the names of sub-folders that hold pictures and are not read, because their names have no number."""
+    folders = (path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith("."))
+    return [path.name for path in folders if not KOHYA_FOLDER.match(path.name) and _pictures(path)]
 
 
 class _Scanner:
@@ -113,7 +119,7 @@ class _Scanner:
         return Scan(tuple(self.records), tuple(self.problems))
 
     def _level(self, code: str) -> Level:
-        return "error" if self.data.strict and code == "images_unreadable" else "warning"
+        return "error" if self.data.strict and code in ("images_unreadable", "captions_unreadable") else "warning"
 
     def _error(self, code: str, field: str, path: Path, reason: str = "") -> None:
         self.problems.append(Problem("error", code, field, {"value": str(path), "reason": reason}))
@@ -131,7 +137,9 @@ class _Scanner:
         except OSError as error:
             return self._error("file_unreadable", field, root, error.strerror or str(error))
         if len(self.records) == before:
-            self._error("dataset_empty", field, root)
+            return self._error("dataset_empty", field, root)
+        if passed_over := _passed_over(root):
+            self.noted["folders_passed_over", field] += passed_over
         return None
 
     def _folder(self, index: int, folder: _Folder, field: str) -> None:
@@ -149,17 +157,9 @@ class _Scanner:
         except UserError as error:
             self.noted["images_unreadable", field].append(f"{path.name} ({error.problem.text()})")
             return
-        if info.num_frames > 1:
+        if info.is_animated:
             self.noted["images_animated", field].append(path.name)
-        caption_path: Path | None = path.with_suffix(self.data.caption_extension)
-        caption = ""
-        assert caption_path is not None
-        if caption_path.is_file():
-            caption, guessed = read_caption(caption_path)
-            if guessed:
-                self.noted["captions_guessed", field].append(caption_path.name)
-        else:
-            caption_path = None
+        caption, caption_path = self._caption(path, field)
         if not caption and not (caption_path is None and folder.class_tokens):
             self.noted["captions_missing", field].append(path.name)
         self.records.append(
@@ -174,6 +174,20 @@ class _Scanner:
                 dataset_index=index,
             )
         )
+
+    def _caption(self, picture: Path, field: str) -> tuple[str, Path | None]:
+        """Return a picture's caption and its file; no file when there is none or it cannot be read."""
+        path = picture.with_suffix(self.data.caption_extension)
+        if not path.is_file():
+            return "", None
+        try:
+            caption, guessed = read_caption(path)
+        except UserError as error:
+            self.noted["captions_unreadable", field].append(f"{path.name} ({error.problem.text()})")
+            return "", None
+        if guessed:
+            self.noted["captions_guessed", field].append(path.name)
+        return caption, path
 
 
 def scan(data: DataSection) -> Scan:
