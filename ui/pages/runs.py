@@ -274,28 +274,36 @@ def build(context: AppContext) -> None:
     t = context.t
     state = gr.State(new_state())
     kept = gr.BrowserState("", storage_key=STORAGE_KEY, secret=STORAGE_KEY)
-    widget = partial(gr.HTML, js_on_load=script("actions.js"))
+    widget = partial(gr.HTML, js_on_load=script("actions.js"), elem_classes="flush")
     with gr.Row(elem_id="runs-page"):
         with gr.Column(scale=1, min_width=300):
             listing = widget(elem_id="runs-list")
         with gr.Column(scale=3, min_width=560):
-            nothing = gr.HTML(render("runs/nothing.html", context.language), elem_id="runs-nothing")
+            nothing = gr.HTML(
+                render("runs/nothing.html", context.language), elem_id="runs-nothing", elem_classes="flush"
+            )
             with gr.Column(visible=False, elem_id="runs-detail") as detail:
                 head = widget(elem_id="runs-head")
                 with gr.Tabs() as tabs:
                     with gr.Tab(t("runs.tab.overview"), id="overview"):
                         chart = gr.HTML(
-                            html_template=CHARTS_TEMPLATE, js_on_load=script("charts.js"), elem_id="runs-charts"
+                            html_template=CHARTS_TEMPLATE,
+                            js_on_load=script("charts.js"),
+                            elem_id="runs-charts",
+                            elem_classes="flush",
                         )
                         texts = {name: t(key) for name, key in VIEWER_TEXTS.items()}
                         wall = gr.HTML(
-                            js_on_load=script("actions.js") + script("samples.js"), texts=texts, elem_id="runs-samples"
+                            js_on_load=script("actions.js") + script("samples.js"),
+                            texts=texts,
+                            elem_id="runs-samples",
+                            elem_classes="flush",
                         )
                     with gr.Tab(t("runs.tab.files"), id="files"):
                         files = widget(elem_id="runs-files")
                     with gr.Tab(t("runs.tab.log"), id="log"):
                         query = gr.Textbox(label=t("runs.log.search"), elem_id="runs-log-search")
-                        log = gr.HTML(elem_id="runs-log")
+                        log = gr.HTML(elem_id="runs-log", elem_classes="flush")
                     with gr.Tab(t("runs.tab.config"), id="config"):
                         other = gr.Dropdown(label=t("runs.config.compare"), elem_id="runs-compare")
                         config = widget(elem_id="runs-config")

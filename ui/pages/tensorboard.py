@@ -65,7 +65,7 @@ def build(context: AppContext) -> None:
             scale=3,
         )
         start = gr.Button(context.t("tensorboard.start"), variant="primary", elem_id="tensorboard-start", scale=1)
-    frame = gr.HTML(page.frame(), elem_id="tensorboard-frame")
+    frame = gr.HTML(page.frame(), elem_id="tensorboard-frame", elem_classes="flush")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     run.focus(page.choices, None, run, queue=False, **quiet)
     start.click(page.open, run, frame, trigger_mode="once", **quiet)
