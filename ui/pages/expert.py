@@ -169,7 +169,10 @@ def props(context: AppContext) -> Data:
     return {
         "schema": form.schema(context.language),
         "texts": {name: context.t(f"expert.{name}") for name in TEXTS},
-        "tiers": [{"value": name, "label": context.t(f"settings.tier.{name}")} for name in ("basic", "advanced", "experimental")],
+        "tiers": [
+            {"value": name, "label": context.t(f"settings.tier.{name}")}
+            for name in ("basic", "advanced", "experimental")
+        ],
         "tier": context.settings.get().tier,
         "defaults": _json_defaults(),
     }

@@ -15,6 +15,7 @@ from backend.config.base import flatten
 from backend.config.problems import ConfigError, UserError
 from backend.data.plan import place
 from backend.estimates import estimate_memory
+from backend.families.detect import is_hub_id
 from ui import form, goals, machine, picker, quick_plan, quick_view, run_actions, uploads, wording
 from ui.findings import Findings, folder_of
 from ui.folders import PickKind
@@ -207,7 +208,10 @@ class QuickPage:
         watch = self.context.watch
         values = [watch.facts(run).data.get("model", {}).get("base_model", "") for run in watch.runs()[:50]]
         demo = quick_plan.demo()["model"]["base_model"]
-        return [value for value in dict.fromkeys(values) if value and value != demo][:NUM_RECENT]
+        there = [
+            value for value in dict.fromkeys(values) if value and (is_hub_id(value) or paths.resolve(value).exists())
+        ]
+        return [value for value in there if value != demo][:NUM_RECENT]
 
     def _goal_view(self, data: Data, findings: Findings) -> str:
         flat = flatten(findings.config) if findings.config else {}

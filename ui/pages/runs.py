@@ -70,10 +70,11 @@ class RunsPage:
             outputs.append(self._part(name, run, state, request) if fresh else gr.skip())
             if fresh:
                 sent[name] = mark
-        if sent.get("shown") == bool(run):
+        shown = (bool(run), not run and bool(self.watch.runs()))
+        if sent.get("shown") == shown:
             return [*outputs, gr.skip(), gr.skip(), state]
-        sent["shown"] = bool(run)
-        return [*outputs, gr.update(visible=bool(run)), gr.update(visible=not run), state]
+        sent["shown"] = shown
+        return [*outputs, gr.update(visible=shown[0]), gr.update(visible=shown[1]), state]
 
     def _part(self, name: str, run: RunFolder | None, state: State, request: gr.Request) -> Any:
         """Return one part of the page; nothing when no run is chosen."""

@@ -47,7 +47,9 @@ class SettingsPage:
             return {"error": error.problem.text(self.context.language)}
         except OSError as error:
             reason = error.strerror or str(error)
-            return {"error": UserError("file_unwritable", value=value, reason=reason).problem.text(self.context.language)}
+            return {
+                "error": UserError("file_unwritable", value=value, reason=reason).problem.text(self.context.language)
+            }
         key = "settings.saved_restart" if name in ("runs_dir", "hub_endpoint") else "settings.saved"
         return {"text": self.context.t(key)}
 
@@ -56,6 +58,9 @@ def build(context: AppContext) -> None:
     """Lay out the page."""
     page = SettingsPage(context)
     shown = gr.HTML(
-        page.html(), js_on_load=script("settings.js"), server_functions=[plain(page.change_setting)], elem_id="settings-form"
+        page.html(),
+        js_on_load=script("settings.js"),
+        server_functions=[plain(page.change_setting)],
+        elem_id="settings-form",
     )
     context.on_load(page.html, None, shown, queue=False, show_progress="hidden", api_visibility="private")

@@ -56,7 +56,7 @@ class TensorBoardPage:
 def build(context: AppContext) -> None:
     """Lay out the page."""
     page = TensorBoardPage(context)
-    with gr.Row(elem_id="tensorboard-page", equal_height=True):
+    with gr.Row(elem_id="tensorboard-page"):
         run = gr.Dropdown(
             label=context.t("tensorboard.choose"),
             choices=[(context.t("tensorboard.all"), ALL)],
@@ -64,7 +64,9 @@ def build(context: AppContext) -> None:
             elem_id="tensorboard-run",
             scale=3,
         )
-        start = gr.Button(context.t("tensorboard.start"), variant="primary", elem_id="tensorboard-start", scale=1)
+        start = gr.Button(
+            context.t("tensorboard.start"), variant="primary", elem_id="tensorboard-start", scale=0, min_width=200
+        )
     frame = gr.HTML(page.frame(), elem_id="tensorboard-frame", elem_classes="flush")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     run.focus(page.choices, None, run, queue=False, **quiet)
