@@ -29,6 +29,7 @@ LORA_MARKS = (
 )
 # Prefixes of tensor names, each with what they mean; the first that occurs decides.
 SINGLE_FILES = (
+    ("edm_", "EDM"),
     ("conditioner.embedders.1.model.", "sdxl"),
     ("conditioner.embedders.0.model.", "Stable Diffusion XL Refiner"),
     ("control_model.", "ControlNet"),

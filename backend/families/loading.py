@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from backend.families.clip import load_tokenizer
 from backend.families.specs import FamilySpec
 
 CONFIGS_DIR = Path(__file__).parent / "data" / "configs"
+# Where diffusers says which part has no weights: "text_encoder = CLIPTextModel.from_pretrained('...')".
+COMPONENT = re.compile(r"^(\w+) = \w+\.from_pretrained", re.MULTILINE)
 # What an error of the libraries means wherever in its chain of causes it stands.
 CAUSES: dict[type[Exception], str] = {
     RepositoryNotFoundError: "base_model_hub_denied",
@@ -179,7 +182,9 @@ def _plain_words(value: str, spec: FamilySpec, field: str, *, component: str = "
         code, reason = _explain(error, value, field)
         if not code:
             raise
-        raise UserError(code, field, value=value, title=spec.title, component=component, reason=reason) from error
+        named = COMPONENT.search(str(error))
+        part = named[1] if named else component
+        raise UserError(code, field, value=value, title=spec.title, component=part, reason=reason) from error
 
 
 def _explain(error: Exception, value: str, field: str) -> tuple[str, str]:

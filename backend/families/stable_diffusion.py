@@ -61,6 +61,9 @@ class StableDiffusion(Family):
         self.pipeline_settings = {name: pipeline.config[name] for name in PIPELINE_SETTINGS if name in pipeline.config}
         self.unet_config = parts[DENOISER].config
         self.vae_config = parts["vae"].config
+        if "beta_start" not in self.scheduler.config:
+            name = type(self.scheduler).__name__
+            raise UserError("scheduler_unsupported", "model.base_model", value=model.base_model, scheduler=name)
         self.prediction_type = _prediction_type(model, self.scheduler, spec)
         self._alphas_cumprod = schedule.alphas_cumprod_of(self.scheduler).to(options.device)
         self.zero_terminal_snr = False

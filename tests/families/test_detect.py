@@ -61,6 +61,7 @@ def test_the_demo_is_recognised_as_sd15(tiny_folder, tmp_path):
         (["model.diffusion_model.input_blocks.1.0.weight"], "unknown", "UNet"),
         (["double_blocks.0.img_attn.qkv.weight"], "unknown", "Flux"),
         (["conditioner.embedders.0.model.ln_final.weight"], "unknown", "Stable Diffusion XL Refiner"),
+        (["edm_mean", "conditioner.embedders.1.model.ln_final.weight"], "unknown", "EDM"),
         (["something.else"], "unknown", ""),
     ],
 )

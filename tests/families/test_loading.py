@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
 from backend.config.problems import UserError
@@ -58,6 +59,29 @@ def test_a_prediction_type_that_is_not_known(load, tiny_folder, tmp_path):
     config.write_text(json.dumps({**json.loads(config.read_text()), "prediction_type": "sample"}))
     assert refused(load, "sd15", folder) == "prediction_type_unsupported"
     assert load("sd15", folder, prediction_type="epsilon").prediction_type == "epsilon"
+
+
+def test_a_model_with_another_kind_of_schedule(load, tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder("sdxl"), tmp_path / "model")
+    FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
+    index = folder / "model_index.json"
+    text = index.read_text(encoding="utf-8").replace("DDIMScheduler", "FlowMatchEulerDiscreteScheduler")
+    index.write_text(text, encoding="utf-8")
+    assert refused(load, "sdxl", folder) == "scheduler_unsupported"
+
+
+def test_a_file_whose_text_encoder_cannot_be_read_says_so(load, single_file, tiny_folder):
+    path = single_file("sd15")
+    renamed = {
+        name.replace("text_model.embeddings.position", "other"): value for name, value in load_file(path).items()
+    }
+    save_file(renamed, path)
+    with pytest.raises(UserError) as caught:
+        load("sd15", path, config_dir=str(tiny_folder("sd15")))
+    assert (caught.value.problem.code, caught.value.problem.params["component"]) == (
+        "base_model_incomplete",
+        "text_encoder",
+    )
 
 
 def test_a_folder_with_pickled_weights_only(load, tiny_folder, tmp_path):
