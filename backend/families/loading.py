@@ -13,17 +13,19 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from backend.config.model import ModelSection
 from backend.config.problems import UserError
 from backend.families import detect
 from backend.families.clip import load_tokenizer
 from backend.families.specs import FamilySpec
+from backend.formats.header import read_header
 
 CONFIGS_DIR = Path(__file__).parent / "data" / "configs"
+EARLY_CLIP = "cond_stage_model.transformer."
 # Where diffusers says which part has no weights: "text_encoder = CLIPTextModel.from_pretrained('...')".
 COMPONENT = re.compile(r"^(\w+) = \w+\.from_pretrained", re.MULTILINE)
 # What an error of the libraries means wherever in its chain of causes it stands.
@@ -122,12 +124,26 @@ def _load_single_file(
     if "vae" not in parts:
         with _plain_words(model.base_model, spec, "model.base_model", component="vae"):
             parts["vae"] = _vae_from_file(path, config_dir, vae_dtype)
+    if (
+        path.suffix not in detect.PICKLE_SUFFIXES
+        and f"{EARLY_CLIP}final_layer_norm.weight" in read_header(path).tensors
+    ):
+        parts["text_encoder"] = _early_text_encoder(path, config_dir, dtype)
     for name in ("tokenizer", "tokenizer_2"):
         if _takes(pipeline_class, name):
             parts[name] = _tokenizer(config_dir / name, pads_with_end=spec.name != "sd2" and name == "tokenizer")
     return pipeline_class.from_single_file(
         str(path), config=str(config_dir), dtype=dtype, local_files_only=True, **parts
     )
+
+
+def _early_text_encoder(path: Path, config_dir: Path, dtype: torch.dtype) -> CLIPTextModel:
+    """Read the text encoder of early SD 1.x merges, whose names lack the `text_model.` that diffusers looks for."""
+    encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(config_dir / "text_encoder"))
+    with safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith(EARLY_CLIP) and "position_ids" not in name]  # noqa: SIM118
+        encoder.load_state_dict({name.removeprefix(EARLY_CLIP): file.get_tensor(name) for name in names})
+    return encoder.to(dtype)
 
 
 def _config_dir(model: ModelSection, spec: FamilySpec) -> Path:
@@ -194,7 +210,7 @@ def _explain(error: Exception, value: str, field: str) -> tuple[str, str]:
             if isinstance(link, kind):
                 return code, _first_line(link)
     reason = _first_line(error)
-    if isinstance(error, SingleFileComponentError) or "meta tensor" in reason:
+    if isinstance(error, SingleFileComponentError) or "meta tensor" in reason or "Missing key" in str(error):
         return "base_model_incomplete", reason
     if isinstance(error, OSError) and detect.is_hub_id(value):
         return "base_model_hub_offline", _first_line(list(_chain(error))[-1])

@@ -159,6 +159,13 @@ def test_what_real_files_carry_beside_the_weights_is_passed_over(load, batch, si
     assert torch.equal(batch.predict(family), batch.predict(load("sd15")))
 
 
+def test_early_merges_without_text_model_in_the_names(load, batch, single_file, tiny_folder):
+    path = single_file("sd15")
+    save_file({name.replace("transformer.text_model.", "transformer."): t for name, t in load_file(path).items()}, path)
+    family = load("sd15", path, config_dir=str(tiny_folder("sd15")))
+    assert torch.equal(batch.predict(family), batch.predict(load("sd15")))
+
+
 def test_markers_of_noobai_are_followed(load, single_file, tiny_folder):
     path = single_file("sdxl")
     save_file({**load_file(path), "v_pred": torch.tensor([]), "ztsnr": torch.tensor([])}, path)
