@@ -73,7 +73,7 @@ def phases(view: RunView) -> list[Phase]:
     return made
 
 
-def numbers(view: RunView, language: str) -> list[dict[str, str]]:
+def numbers(view: RunView, num_epochs: int, language: str) -> list[dict[str, str]]:
     """Return the facts under the phase bar: step, epoch, loss, speed, time, memory."""
 
     def of(done: int, total: int) -> str:
@@ -81,7 +81,7 @@ def numbers(view: RunView, language: str) -> list[dict[str, str]]:
 
     shown = {
         "step": of(view.step, view.total),
-        "epoch": str(view.epoch) if view.epoch else "-",
+        "epoch": of(min(view.epoch + 1, num_epochs), num_epochs) if view.step else "-",
         "loss": wording.number(view.loss_ema),
         "learning_rate": ", ".join(wording.number(rate) for rate in dict.fromkeys(view.lrs.values())) or "-",
         "speed": speed(view.step_seconds, language),
@@ -130,7 +130,7 @@ def head_html(
         view=view,
         path=str(run.path),
         phases=phases(view),
-        facts=numbers(view, language),
+        facts=numbers(view, facts.num_epochs, language),
         actions=actions(view, can_resume=can_resume, local=local),
         diagnosis=diagnosis,
         warnings=[warning_text(event, language) for event in list(view.warnings)],
@@ -172,7 +172,7 @@ def files_html(run: RunFolder, view: RunView, language: str, *, root: str) -> Ma
 
 
 def _model(run: RunFolder, event: Mapping[str, Any], root: str) -> dict[str, Any] | None:
-    path = run.path / str(event["path"])
+    path = run.models_dir / Path(str(event["path"])).name
     if not path.exists():  # keep_last_n took it away
         return None
     url = f"{root}/runs/{quote(run.id)}/models/{quote(path.name)}" if path.suffix == ".safetensors" else ""
@@ -181,13 +181,12 @@ def _model(run: RunFolder, event: Mapping[str, Any], root: str) -> dict[str, Any
         "path": str(path),
         "url": url,
         "step": event.get("step", ""),
-        "epoch": event.get("epoch", ""),
         "num_bytes": event.get("num_bytes"),
     }
 
 
 def _checkpoint(run: RunFolder, event: Mapping[str, Any]) -> dict[str, Any] | None:
-    path = run.path / str(event["path"])
+    path = run.checkpoints_dir / Path(str(event["path"])).name
     if not path.is_dir():
         return None
     num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

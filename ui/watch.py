@@ -58,6 +58,12 @@ class Facts:
     toml: str
     error: str = ""
 
+    @property
+    def num_epochs(self) -> int:
+        """How many epochs were asked for."""
+        value = _get(self.data, "training", "num_epochs")
+        return value if isinstance(value, int) else TrainConfig().training.num_epochs
+
 
 class RunWatch:
     """All runs of one folder. Thread-safe: the handlers of all tabs share it."""

@@ -281,7 +281,10 @@ def build(context: AppContext) -> None:
             listing = widget(elem_id="runs-list")
         with gr.Column(scale=3, min_width=560):
             nothing = gr.HTML(
-                render("runs/nothing.html", context.language), elem_id="runs-nothing", elem_classes="flush"
+                render("runs/nothing.html", context.language),
+                visible=False,
+                elem_id="runs-nothing",
+                elem_classes="flush",
             )
             with gr.Column(visible=False, elem_id="runs-detail") as detail:
                 head = widget(elem_id="runs-head")
