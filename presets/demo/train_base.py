@@ -14,6 +14,7 @@ import json
 import random
 import string
 import time
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,13 +32,16 @@ MODEL_DIR = Path(__file__).parent / "base_model"
 TEXT_WIDTH = 128
 MAX_TOKENS = 77
 BATCH_SIZE = 32
+NUM_THREADS = 2
 LEARNING_RATE = 8e-4
 WARMUP_STEPS = 200
 # The rate is constant, then falls to zero over this last share of the time.
-DECAY_SHARE = 0.35
+DECAY_SHARE = 0.3
 EMA_DECAY = 0.999
 MIN_SNR_GAMMA = 20.0
 EMPTY_CAPTION_RATE = 0.1
+# Half of the timesteps lie above this share of the range, where it is settled which shape is where.
+COMPOSITION_FROM = 0.7
 # Captions with a made-up noun: an unknown word then means "some shape", which a LoRA can give a meaning to.
 NONSENSE_RATE = 0.08
 NO_COLOUR_RATE = 0.1
@@ -131,6 +135,11 @@ class Learner:
         """The learning networks in the order of `ema`."""
         return nn.ModuleList([self.text_encoder, self.unet])
 
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that learns."""
+        return list(self.modules.parameters())
+
     def state(self) -> dict[str, object]:
         """Return what `restore` takes."""
         return {
@@ -183,13 +192,14 @@ def make_batch(rng: random.Random, tokenizer: CLIPTokenizer) -> tuple[Tensor, Te
 
 
 def diffusion_loss(learner: Learner, scheduler: DDIMScheduler, latents: Tensor, token_ids: Tensor) -> Tensor:
-    """Return the weighted v-prediction loss at timesteps spread evenly over the batch."""
-    strata = (torch.arange(BATCH_SIZE) + torch.rand(BATCH_SIZE)) / BATCH_SIZE
+    """Return the weighted v-prediction loss, at timesteps spread evenly, half of them over the noisy end."""
+    strata = (torch.arange(len(latents)) + torch.rand(len(latents))) / len(latents)
+    strata[::2] = COMPOSITION_FROM + (1 - COMPOSITION_FROM) * strata[::2]
     timesteps = (strata * scheduler.config.num_train_timesteps).long()
     noise = torch.randn_like(latents)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     target = scheduler.get_velocity(latents, noise, timesteps)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):  # the cache is shared between threads
         text = learner.text_encoder(token_ids).last_hidden_state
         predicted = learner.unet(noisy, timesteps, encoder_hidden_states=text).sample
     alphas = scheduler.alphas_cumprod[timesteps]
@@ -208,22 +218,35 @@ def learning_rate(learner: Learner, *, total_seconds: float) -> float:
 def update_average(learner: Learner) -> None:
     """Move the averages towards the weights; quickly at first."""
     decay = min(EMA_DECAY, (learner.step + 1) / (learner.step + 10))
-    averages, weights = list(learner.ema.parameters()), [p.detach() for p in learner.modules.parameters()]
+    averages, weights = list(learner.ema.parameters()), [p.detach() for p in learner.parameters]
     torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
-def train_step(learner: Learner, scheduler: DDIMScheduler, batch: tuple[Tensor, Tensor], *, rate: float) -> float:
-    """Take one step and return its loss."""
+def gradients(learner: Learner, scheduler: DDIMScheduler, batch: tuple[Tensor, Tensor]) -> tuple[float, list[Tensor]]:
+    """Return the loss of a part of a batch and its gradients; each thread calls this with its own part."""
     loss = diffusion_loss(learner, scheduler, *batch)
-    loss.backward()
-    nn.utils.clip_grad_norm_(learner.modules.parameters(), 1.0)
+    return loss.item(), list(torch.autograd.grad(loss, learner.parameters))
+
+
+def train_step(
+    learner: Learner, scheduler: DDIMScheduler, batch: tuple[Tensor, Tensor], *, rate: float, workers: Executor
+) -> float:
+    """Take one step and return its loss.
+
+    Each thread works on its part of the batch alone: threads that share every operation wait for each other all the
+    time when the machine does other work, too.
+    """
+    parts = zip(*(tensor.chunk(NUM_THREADS) for tensor in batch), strict=True)
+    results = list(workers.map(lambda part: gradients(learner, scheduler, part), parts))
+    for index, parameter in enumerate(learner.parameters):
+        parameter.grad = torch.stack([grads[index] for _, grads in results]).mean(dim=0)
+    nn.utils.clip_grad_norm_(learner.parameters, 1.0)
     for group in learner.optimizer.param_groups:
         group["lr"] = rate
     learner.optimizer.step()
-    learner.optimizer.zero_grad(set_to_none=True)
     update_average(learner)
     learner.step += 1
-    return loss.item()
+    return sum(loss for loss, _ in results) / NUM_THREADS
 
 
 def pipeline(learner: Learner, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
@@ -254,10 +277,12 @@ def train(learner: Learner, tokenizer: CLIPTokenizer, *, minutes: float, work_di
     rng = random.Random(f"{seed} {learner.step}")
     torch.manual_seed(seed + learner.step)
     average, saved_at = 0.0, learner.seconds
+    torch.set_num_threads(1)
+    workers = ThreadPoolExecutor(NUM_THREADS)
     while learner.seconds < minutes * 60:
         started = time.monotonic()
         rate = learning_rate(learner, total_seconds=minutes * 60)
-        loss = train_step(learner, scheduler, make_batch(rng, tokenizer), rate=rate)
+        loss = train_step(learner, scheduler, make_batch(rng, tokenizer), rate=rate, workers=workers)
         average = loss if average == 0 else 0.98 * average + 0.02 * loss
         learner.seconds += time.monotonic() - started
         if learner.step % 50 == 0:
