@@ -9,7 +9,7 @@ from typing import TextIO
 
 from backend.config.messages import translate
 from backend.config.problems import Problem, render
-from backend.runs import supervisor
+from backend.runs import control, supervisor
 from backend.runs.diagnosis import diagnose
 from backend.runs.events import Event, EventReader
 from backend.runs.layout import RunFolder
@@ -112,7 +112,8 @@ def follow(run: RunFolder, language: str, *, offset: int = 0, stream: TextIO | N
     asked = False
     while True:
         try:
-            alive = supervisor.status(run) in supervisor.LIVE
+            # Not its status: the end of an earlier process of the run may be seconds old.
+            alive = bool(supervisor.processes(run))
             console.show(reader.read())
             if not alive:
                 return _end(run, console)
@@ -124,8 +125,7 @@ def follow(run: RunFolder, language: str, *, offset: int = 0, stream: TextIO | N
                 raise
             asked = True
             console.say(console.text("stopping"))
-            if supervisor.status(run) in supervisor.LIVE:
-                supervisor.request(run, "stop")
+            control.ask(run.control_dir, "stop")
 
 
 def _end(run: RunFolder, console: Console) -> bool:
