@@ -87,10 +87,10 @@ def _path_of(location: tuple[str | int, ...]) -> str:
 
 def _unknown_key(location: tuple[str | int, ...], value: Any) -> Problem:
     name, path = str(location[-1]), _path_of(location)
-    near = suggest(name, _known_names(location))
-    for known in parameters():  # another trainer's name, or the right name in the wrong section
-        if not near and (name == known.name or name in known.ui.aliases):
-            near = known.path
+    # Another trainer's name, or the right name in the wrong section; one of this section before the others.
+    same = [known for known in parameters() if name == known.name or name in known.ui.aliases]
+    same.sort(key=lambda known: known.section != location[0])
+    near = same[0].path if same else suggest(name, _known_names(location))
     code = "unknown_key_suggest" if near else "unknown_key"
     return Problem("error", code, path, {"name": name, "suggestion": near, "value": value})
 

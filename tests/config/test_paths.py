@@ -1,0 +1,47 @@
+"""What a path in a configuration means, from any folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend.config import paths
+from backend.config.root import parse
+
+
+def test_relative_paths_count_from_here_and_then_from_the_project(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert paths.resolve("mine") == tmp_path / "mine"
+    assert paths.resolve("presets/demo") == paths.PROJECT_DIR / "presets" / "demo"
+    (tmp_path / "presets" / "demo").mkdir(parents=True)
+    assert paths.resolve("presets/demo") == tmp_path / "presets" / "demo"
+    assert paths.resolve(f' "{tmp_path}" ') == tmp_path
+
+
+def test_a_frozen_configuration_means_the_same_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    config, _ = parse(
+        {
+            "model": {"base_model": "model", "vae": "author/vae"},
+            "data": {"datasets": [{"path": "图片 a"}, {"path": ""}]},
+            "output": {"runs_dir": "runs here"},
+        }
+    )
+    assert config is not None
+    frozen = paths.absolute(config)
+    assert frozen.model.base_model == str(tmp_path / "model")
+    assert frozen.model.vae == "author/vae"
+    assert frozen.model.config_dir == ""
+    assert [item.path for item in frozen.data.datasets] == [str(tmp_path / "图片 a"), ""]
+    assert frozen.output.runs_dir == str(tmp_path / "runs here")
+    assert frozen.cache.dir == ""
+    assert paths.absolute(frozen) == frozen
+
+
+def test_the_home_can_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATHANOR_HOME", str(tmp_path))
+    assert paths.runs_dir() == tmp_path / "runs"
+    assert paths.cache_dir() == tmp_path / "cache"
+    assert paths.runs_dir(str(tmp_path / "x")) == tmp_path / "x"
