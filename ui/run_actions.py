@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backend.config import presets, root
+from backend.config import paths, presets, root
 from backend.config.messages import has
 from backend.config.problems import ConfigError, UserError, render
 from backend.runs import supervisor
@@ -118,7 +118,7 @@ def launch_config(queue: Queue, data: Mapping[str, Any], *, start: bool = True) 
     config, problems = root.parse(data)
     if config is None:
         raise ConfigError(problems)
-    run = create_run(queue.runs_dir, config.output.name, presets.to_toml(presets.plain(config)))
+    run = create_run(queue.runs_dir, config.output.name, presets.to_toml(presets.plain(paths.absolute(config))))
     queue.add(run)
     if start:
         queue.tick()
