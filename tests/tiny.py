@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,25 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from backend.families.clip import load_tokenizer
+from backend.families.clip import VOCABULARY_DIR
+
+# So many of CLIP's 48894 merges: enough for common words, and a model loads in a fraction of the time.
+NUM_MERGES = 3500
+NUM_TOKENS = 2 * 256 + NUM_MERGES + 2
+
+
+def _tokenizer(pad_token: str = "<|endoftext|>") -> CLIPTokenizer:
+    merges = (VOCABULARY_DIR / "merges.txt").read_text(encoding="utf-8").splitlines()[1 : NUM_MERGES + 1]
+    ids = json.loads((VOCABULARY_DIR / "vocab.json").read_text(encoding="utf-8"))
+    tokens = [*sorted(ids, key=ids.__getitem__)[: NUM_TOKENS - 2], "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)},
+        merges=[tuple(pair.split()) for pair in merges],
+        model_max_length=77,
+        pad_token=pad_token,
+    )
 
 
 def _vae(scaling_factor: float) -> AutoencoderKL:
@@ -57,9 +74,9 @@ def _text_config(**changes: Any) -> CLIPTextConfig:
             "projection_dim": 32,
             "num_hidden_layers": 3,
             "num_attention_heads": 4,
-            "vocab_size": 49408,
-            "bos_token_id": 49406,
-            "eos_token_id": 49407,
+            "vocab_size": NUM_TOKENS,
+            "bos_token_id": NUM_TOKENS - 2,
+            "eos_token_id": NUM_TOKENS - 1,
             "pad_token_id": 1,
             **changes,
         }
@@ -82,7 +99,7 @@ def sd15_pipeline() -> DiffusionPipeline:
     return StableDiffusionPipeline(
         vae=_vae(0.18215),
         text_encoder=CLIPTextModel(_text_config()),
-        tokenizer=load_tokenizer(),
+        tokenizer=_tokenizer(),
         unet=_unet(),
         scheduler=_scheduler("epsilon"),
         safety_checker=None,
@@ -95,7 +112,7 @@ def sd2_pipeline() -> DiffusionPipeline:
     return StableDiffusionPipeline(
         vae=_vae(0.18215),
         text_encoder=CLIPTextModel(_text_config(hidden_act="gelu")),
-        tokenizer=load_tokenizer(pad_token="!"),
+        tokenizer=_tokenizer("!"),
         unet=_unet(use_linear_projection=True, attention_head_dim=(2, 4)),
         scheduler=_scheduler("v_prediction"),
         safety_checker=None,
@@ -111,8 +128,8 @@ def sdxl_pipeline() -> DiffusionPipeline:
         vae=_vae(0.13025),
         text_encoder=CLIPTextModel(_text_config()),
         text_encoder_2=CLIPTextModelWithProjection(second),
-        tokenizer=load_tokenizer(),
-        tokenizer_2=load_tokenizer(pad_token="!"),
+        tokenizer=_tokenizer(),
+        tokenizer_2=_tokenizer("!"),
         unet=_unet(
             layers_per_block=2,
             attention_head_dim=(2, 4),

@@ -69,10 +69,14 @@ def paint(pipeline, family, prompt, sampling):
     ).images[0]
 
 
+def furthest(one, other):
+    """Return the greatest difference of a pixel's channel, of 255."""
+    return abs(numpy.asarray(one, dtype=int) - numpy.asarray(other, dtype=int)).max()
+
+
 def assert_same_picture(one, other):
-    difference = numpy.asarray(one, dtype=int) - numpy.asarray(other, dtype=int)
     assert numpy.asarray(one).std() > 1, "a plain picture proves nothing"
-    assert abs(difference).max() <= 1
+    assert furthest(one, other) <= 1
 
 
 def test_everything_is_frozen_and_in_eval_mode(name, load):
@@ -129,7 +133,7 @@ def test_a_trained_lora_paints_the_same_in_diffusers(name, load, batch, prompt, 
     plain = family.sample(prompt, sampling, width=64, height=64)
     train(family, batch, num_steps=3)
     ours = family.sample(prompt, sampling, width=64, height=64)
-    assert numpy.asarray(plain).tobytes() != numpy.asarray(ours).tobytes()
+    assert furthest(plain, ours) > 4, "a LoRA that changes nothing proves nothing"
 
     path = lora_file(family, tmp_path / "lora.safetensors")
     pipeline = family.pipeline_class.from_pretrained(tiny_folder(name))
@@ -189,7 +193,8 @@ def test_a_saved_folder_can_be_read_by_older_versions(name, load, tmp_path):
         assert all(key.startswith(("text_model.", "text_projection.")) for key in tensors)
         assert {info.dtype for info in tensors.values()} == {"F16"}
         tokenizer = tmp_path / "out" / encoder.replace("text_encoder", "tokenizer")
-        assert len(json.loads((tokenizer / "vocab.json").read_text(encoding="utf-8"))) == 49408
+        vocabulary = json.loads((tokenizer / "vocab.json").read_text(encoding="utf-8"))
+        assert vocabulary == family.tokenizers[encoder].get_vocab()
         assert (tokenizer / "merges.txt").is_file()
     metadata = json.loads((tmp_path / "out" / "metadata.json").read_text(encoding="utf-8"))
     assert metadata == {"modelspec.title": "\u732b"}
