@@ -56,11 +56,10 @@ def command(
     """Return the command line that trains a run. The trainer itself sets precision and device."""
     launch = [python, "-m", "accelerate.commands.launch", "--num_machines", "1", "--num_processes", str(num_processes)]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    if device == "cpu":
+    if num_processes > 1:  # torchrun under its name for cards; the trainer itself chooses gloo where there are none
+        launch += ["--multi_gpu", "--main_process_port", str(port or free_port())]
+    elif device == "cpu":
         launch += ["--cpu"]
-    if num_processes > 1:
-        launch += ["--main_process_port", str(port or free_port())]
-        launch += [] if device == "cpu" else ["--multi_gpu"]
     launch += ["--module", trainer, str(run.path)]
     return launch + (["--resume"] if resume else [])
 
