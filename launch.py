@@ -1,6 +1,6 @@
 """Make the environment that Athanor runs in, then run a command in it. Standard library only.
 
-    launch.py [gui|demo|test|doctor|install|train|check|schema] [--torch-index URL] [arguments of the command]
+launch.py [gui|demo|test|doctor|install|train|check|schema] [--torch-index URL] [arguments of the command]
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def write_stamp(stamp: dict[str, object]) -> None:
     """Write the description so that it is there whole or not at all."""
     fresh = STAMP.with_suffix(".new")
     fresh.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
-    os.replace(fresh, STAMP)
+    fresh.replace(STAMP)
 
 
 def satisfied(have: dict[str, object], want: dict[str, object]) -> bool:
@@ -171,7 +171,7 @@ def locked(handle: object) -> bool:
         if os.name == "nt":
             import msvcrt
 
-            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
         else:
             import fcntl
 
@@ -289,7 +289,10 @@ def install_browser() -> None:
     print(say("browser"), flush=True)
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for arguments in (["update", "-q"], ["install", "-qy", "--no-install-recommends", "chromium", "fonts-noto-cjk"]):
+        for arguments in (
+            ["update", "-q"],
+            ["install", "-qy", "--no-install-recommends", "chromium", "fonts-noto-cjk"],
+        ):
             subprocess.run(["apt-get", *arguments], env=environment, stdout=subprocess.DEVNULL, check=False)
     if not browser_path() and subprocess.call([str(venv_python()), "-m", "playwright", "install", "chromium"]):
         raise LaunchError(say("browser_failed"))

@@ -1,6 +1,6 @@
 """The form, made from the schema: what a browser needs to show every field, and what it types read back as values.
 
-No page lists fields by hand. Conditions are data: `static/expert.js` evaluates the same ones that `Condition.holds` does.
+No page lists fields by hand. Conditions are data: `static/conditions.js` evaluates what `Condition.holds` does.
 """
 
 from __future__ import annotations

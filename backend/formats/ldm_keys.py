@@ -66,23 +66,23 @@ def unet_to_ldm(name: str, config: Mapping[str, Any]) -> str:
         if name == ours or name.startswith(ours + "."):
             return theirs + name.removeprefix(ours)
     if name.startswith("mid_block."):
-        kind, index, rest = name.removeprefix("mid_block.").split(".", 2)
-        return f"middle_block.{MIDDLE[f'{kind}.{index}']}.{_inner(kind, rest)}"
+        kind, number, rest = name.removeprefix("mid_block.").split(".", 2)
+        return f"middle_block.{MIDDLE[f'{kind}.{number}']}.{_inner(kind, rest)}"
     match = BLOCK.match(name)
     assert match, f"not a UNet name: {name}"
     side, block, kind, index, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
     per_block = int(config["layers_per_block"]) + 1
     slot = {"resnets": "0", "attentions": "1"}
     if side == "down":
-        number = 1 + block * per_block
+        first = 1 + block * per_block
         if kind == "downsamplers":
-            return f"input_blocks.{number + per_block - 1}.0.{rest.replace('conv', 'op', 1)}"
-        return f"input_blocks.{number + index}.{slot[kind]}.{_inner(kind, rest)}"
-    number = block * per_block
+            return f"input_blocks.{first + per_block - 1}.0.{rest.replace('conv', 'op', 1)}"
+        return f"input_blocks.{first + index}.{slot[kind]}.{_inner(kind, rest)}"
+    first = block * per_block
     if kind == "upsamplers":
         attends = "Attn" in config["up_block_types"][block]
-        return f"output_blocks.{number + per_block - 1}.{2 if attends else 1}.{rest}"
-    return f"output_blocks.{number + index}.{slot[kind]}.{_inner(kind, rest)}"
+        return f"output_blocks.{first + per_block - 1}.{2 if attends else 1}.{rest}"
+    return f"output_blocks.{first + index}.{slot[kind]}.{_inner(kind, rest)}"
 
 
 def vae_name(name: str, num_blocks: int) -> str:

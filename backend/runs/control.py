@@ -1,4 +1,4 @@
-"""The control folder: what the outside asks of a running trainer. Files, because signals mean something else on Windows."""
+"""The control folder: what the outside asks of a running trainer, as files: signals mean something else on Windows."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     ("disk_full", r"No space left on device|\[Errno 28\]|not enough space on the disk|Disk quota exceeded"),
     (
         "cuda_driver",
-        r"driver .*too old|no kernel image is available|CUDA driver version is insufficient|CUDA error: (?!out of memory)",
+        r"driver .*too old|no kernel image is available|CUDA driver version is insufficient"
+        r"|CUDA error: (?!out of memory)",
     ),
     ("no_gpu", r"Torch not compiled with CUDA|No CUDA GPUs are available|Found no NVIDIA driver"),
     ("port_in_use", r"Address already in use|EADDRINUSE|\[Errno 98\]|WinError 10048"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -105,6 +106,6 @@ def lora_state(family: Family, parameters: Trainable) -> dict[str, Tensor]:
             group,
             alphas=alphas,
             prefix=family.lora_prefixes[component],
-            module_map=lambda module, component=component: family.export_keys(component, module),
+            module_map=partial(family.export_keys, component),
         )
     return state

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -216,7 +217,8 @@ def prepare_training(config: TrainConfig, family: Family) -> tuple[list[str], Tr
 
 def enable_checkpointing(module: torch.nn.Module) -> None:
     """Switch gradient checkpointing on, under diffusers' name or transformers'."""
-    if hasattr(module, "enable_gradient_checkpointing"):
-        module.enable_gradient_checkpointing()
+    model: Any = module
+    if hasattr(model, "enable_gradient_checkpointing"):
+        model.enable_gradient_checkpointing()
     else:
-        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -23,7 +23,8 @@ def make_wheel(folder: Path, name: str, version: str) -> None:
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr(f"{name}.py", "")
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        tags = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        wheel.writestr(f"{info}/WHEEL", tags)
         wheel.writestr(f"{info}/RECORD", "")
 
 
@@ -42,7 +43,12 @@ def project(tmp_path: Path) -> Path:
     for name in ("launch.py", "start.sh"):
         shutil.copy(REPOSITORY / name, root / name)
     shutil.copytree(REPOSITORY / "locales", root / "locales")
-    for name in ("backend/__init__.py", "backend/doctor.py", "backend/config/__init__.py", "backend/config/messages.py"):
+    for name in (
+        "backend/__init__.py",
+        "backend/doctor.py",
+        "backend/config/__init__.py",
+        "backend/config/messages.py",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, root / name)
     wheels = tmp_path / "wheels"

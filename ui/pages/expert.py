@@ -129,9 +129,8 @@ class ExpertPage:
 
     def _plan(self, findings: Findings) -> str:
         plan, config, scan = findings.plan, findings.config, findings.scan
-        known = plan is not None and config is not None and scan is not None
         return quick_view.review_html(
-            preflight.sentence(config, plan, scan, self.context.language) if known else "",
+            preflight.sentence(config, plan, scan, self.context.language) if plan and config and scan else "",
             memory=memory_bar(plan, machine.find(), self.context.language) if plan else None,
             seconds=plan.seconds if plan else None,
             problems=(),
