@@ -52,6 +52,16 @@ def test_imports_follow_the_arrows_of_the_house() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_launcher_needs_the_standard_library_only() -> None:
+    ours = {"backend.config.messages", "backend.doctor"}
+    for file in ("launch.py", *(name.replace(".", "/") + ".py" for name in ours)):
+        for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            foreign = [name for name in names if name.split(".")[0] not in sys.stdlib_module_names and name not in ours]
+            assert not foreign, f"{file} imports {foreign}"
+
+
 def test_ruff_finds_nothing() -> None:
     done = run("-m", "ruff", "check", ".")
     assert done.returncode == 0, done.stdout
