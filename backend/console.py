@@ -84,14 +84,16 @@ class Console:
 
     def _progress_text(self) -> str:
         view = self.view
-        left = clock(view.eta_seconds) if view.eta_seconds is not None else "-"
+        eta = view.eta_seconds
+        left = "-" if eta is None else clock(eta)
         if view.phase == "training" and view.total:
             loss = view.loss_ema if view.loss_ema is not None else view.loss
             shown = "-" if loss is None else f"{loss:.4f}"
             speed = view.step_seconds or 0.0
             return self.text("step", step=view.step, total=view.total, loss=shown, seconds=f"{speed:.2f}", left=left)
         if view.phase_total:
-            return self.text("progress", done=view.done, total=view.phase_total, left=left)
+            known = view.phase == "caching" and eta is not None  # the time that a few samples take is not estimated
+            return self.text("progress" if known else "count", done=view.done, total=view.phase_total, left=left)
         return ""
 
 
