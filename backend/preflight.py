@@ -66,7 +66,11 @@ def plan(
         memory=memory,
         disk=disk,
         seconds=None if seconds_per_step is None else seconds_per_step * count.total_steps,
-        problems=[*_memory_problems(memory, memory_bytes), *_disk_problems(config, disk), *_size_problems(placements)],
+        problems=[
+            *_memory_problems(config, memory, memory_bytes),
+            *_disk_problems(config, disk),
+            *_size_problems(placements),
+        ],
         buckets=dict(sorted(Counter(item.bucket for item in placements).items())),
     )
 
@@ -103,13 +107,15 @@ def preflight(
     return planned, sorted(problems, key=lambda problem: problem.level != "error")
 
 
-def _memory_problems(memory: MemoryEstimate, memory_bytes: int | None) -> Iterator[Problem]:
-    if not memory_bytes or memory.total <= memory_bytes * MEMORY_TIGHT:
+def _memory_problems(config: TrainConfig, memory: MemoryEstimate, memory_bytes: int | None) -> Iterator[Problem]:
+    if not memory_bytes:
         return
-    params = {"need": gigabytes(memory.total), "have": gigabytes(memory_bytes)}
-    if memory.total > memory_bytes * MEMORY_MARGIN:
+    # Processes have a card each, but share the memory of a machine without cards.
+    need = memory.total * (config.hardware.num_processes if config.hardware.device == "cpu" else 1)
+    params = {"need": gigabytes(need), "have": gigabytes(memory_bytes)}
+    if need > memory_bytes * MEMORY_MARGIN:
         yield Problem("error", "memory_too_small", "training.batch_size", params)
-    else:
+    elif need > memory_bytes * MEMORY_TIGHT:
         yield Problem("warning", "memory_tight", "training.batch_size", params)
 
 

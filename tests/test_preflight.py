@@ -176,6 +176,8 @@ def test_what_cannot_fit_is_refused_and_what_may_is_a_warning(
     assert judged(need / 2) == {"memory_too_small": "error"}
     assert judged(need) == {"memory_tight": "warning"}
     assert judged(need * 2) == {}
+    config = configured(pictures, tiny_folder("sd15"), hardware={"device": "cpu", "num_processes": 4})
+    assert judged(need * 2) == {"memory_too_small": "error"}
 
 
 def test_a_folder_that_cannot_be_written_and_a_disk_that_is_too_small(
