@@ -16,7 +16,7 @@ from backend.config.problems import Problem
 from backend.config.root import TrainConfig
 from backend.data.scan import ImageRecord, Scan, scan
 from backend.families.detect import Detection, detect, is_hub_id
-from ui import machine
+from ui import machine, quick_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Finder:
 
     def _look(self, data: Mapping[str, Any]) -> Findings:
         config, problems = root.parse(data)
-        value = str(data.get("model", {}).get("base_model", "")).strip()
+        value = quick_plan.get(data, "model.base_model").strip()
         detection = detect(resolve(value)) if value and not is_hub_id(value) else None
         if config is None:
             return Findings(None, detection, None, None, tuple(problems))
@@ -75,9 +75,8 @@ class Finder:
 
 
 def _stamps(data: Mapping[str, Any]) -> tuple[Any, ...]:
-    datasets = data.get("data", {}).get("datasets", [])
-    model = str(data.get("model", {}).get("base_model", ""))
-    return (_stamp(model), *(_stamp(str(item.get("path", ""))) for item in datasets))
+    folders = (_stamp(str(item.get("path", ""))) for item in quick_plan.datasets(data))
+    return (_stamp(quick_plan.get(data, "model.base_model")), *folders)
 
 
 def _stamp(path: str) -> Any:
@@ -90,14 +89,3 @@ def _stamp(path: str) -> Any:
         return (folder.stat().st_mtime_ns, tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in below)))
     except OSError:  # not there, or not readable: the scan says so
         return None
-
-
-def is_empty(data: Mapping[str, Any]) -> bool:
-    """Tell whether neither a base model nor pictures are chosen yet."""
-    return not data.get("model", {}).get("base_model") and not data.get("data", {}).get("datasets")
-
-
-def folder_of(data: Mapping[str, Any]) -> str:
-    """Return the first folder of pictures; empty when there is none."""
-    datasets = data.get("data", {}).get("datasets") or [{}]
-    return str(datasets[0].get("path", ""))

@@ -17,7 +17,26 @@ from ui import goals
 
 Data = Mapping[str, Any]
 NUM_PROMPTS = 2
+DEFAULTS = TrainConfig()
 DEMO_PATH = Path(__file__).resolve().parents[1] / "presets" / "demo" / "demo.toml"
+
+
+def get(data: Data, path: str, default: Any = "") -> Any:
+    """Return one value; the default when it is not set, or is of another type in a draft written by hand."""
+    section, name = path.split(".", 1)
+    table = data.get(section)
+    value = table.get(name, default) if isinstance(table, Mapping) else default
+    return value if isinstance(value, type(default)) else default
+
+
+def datasets(data: Data) -> list[dict[str, Any]]:
+    """Return the folders of pictures."""
+    return [dict(item) for item in get(data, "data.datasets", []) if isinstance(item, Mapping)]
+
+
+def folder_of(data: Data) -> str:
+    """Return the first folder of pictures; empty when there is none."""
+    return next((str(item.get("path", "")) for item in datasets(data)), "")
 
 
 def with_values(data: Data, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,31 +44,33 @@ def with_values(data: Data, values: Mapping[str, Any]) -> dict[str, Any]:
     result = copy.deepcopy(dict(data))
     for path, value in values.items():
         section, name = path.split(".", 1)
-        result.setdefault(section, {})[name] = value
+        if not isinstance(result.get(section), dict):
+            result[section] = {}
+        result[section][name] = value
     return result
 
 
 def with_base_model(data: Data, found: Detection | None) -> dict[str, Any]:
     """Set the family of a newly chosen base model, and the sizes that go with a family that was not set before."""
-    if found is None or found.family is None or found.family == data.get("model", {}).get("family", "sd15"):
+    family = get(data, "model.family", DEFAULTS.model.family)
+    if found is None or found.family is None or found.family == family:
         return dict(data)
     values = {"model.family": found.family, "model.prediction_type": "auto"}
-    old = FAMILIES.get(data.get("model", {}).get("family", "sd15"))
-    defaults = TrainConfig()
-    reset = {path: _default(defaults, path) for path in (old.defaults if old else {})}
+    old = FAMILIES.get(family)
+    reset = {path: _default(path) for path in (old.defaults if old else {})}
     return with_values(data, {**reset, **values, **FAMILIES[found.family].defaults})
 
 
-def _default(config: TrainConfig, path: str) -> Any:
+def _default(path: str) -> Any:
     section, name = path.split(".", 1)
-    return getattr(getattr(config, section), name)
+    return getattr(getattr(DEFAULTS, section), name)
 
 
 def with_folder(data: Data, folder: str) -> dict[str, Any]:
     """Set the first folder of pictures; the others of the Expert page stay."""
-    first, *others = data.get("data", {}).get("datasets") or [{}]
-    datasets = [{**first, "path": folder}, *others] if folder or others else []
-    return with_values(data, {"data.datasets": datasets})
+    first, *others = datasets(data) or [{}]
+    chosen = [{**first, "path": folder}, *others] if folder or others else []
+    return with_values(data, {"data.datasets": chosen})
 
 
 def num_single_samples(records: Sequence[ImageRecord], config: TrainConfig) -> int:
@@ -62,16 +83,21 @@ def with_quality(data: Data, config: TrainConfig, records: Sequence[ImageRecord]
     """Set repeats and epochs for the steps of a quality. Folders of different repeats keep them: they are a balance."""
     goal = next((goal for goal in goals.GOALS if goal.name == _goal(config)), goals.GOALS[0])
     num_steps = round(goal.num_steps * goals.QUALITIES[quality].factor)
-    batch = config.training.batch_size * config.training.gradient_accumulation_steps * config.hardware.num_processes
-    datasets = [dict(item) for item in data.get("data", {}).get("datasets", [])]
+    batch, folders = pictures_per_step(config), datasets(data)
     num_samples = num_single_samples(records, config)
     if len({dataset.num_repeats for dataset in config.data.datasets}) > 1:
         num_samples = sum(record.num_repeats for record in records)
         _, epochs = goals.schedule(num_samples, num_steps=num_steps, batch_size=batch, repeats=1)
     else:
         repeats, epochs = goals.schedule(num_samples, num_steps=num_steps, batch_size=batch)
-        datasets = [{**item, "num_repeats": repeats} for item in datasets]
-    return with_values(data, {"data.datasets": datasets, "training.num_epochs": epochs, "training.max_steps": 0})
+        folders = [{**item, "num_repeats": repeats} for item in folders]
+    return with_values(data, {"data.datasets": folders, "training.num_epochs": epochs, "training.max_steps": 0})
+
+
+def pictures_per_step(config: TrainConfig) -> int:
+    """Return how many pictures one optimizer step sees."""
+    training = config.training
+    return training.batch_size * training.gradient_accumulation_steps * config.hardware.num_processes
 
 
 def _goal(config: TrainConfig) -> str:
@@ -87,11 +113,10 @@ def default_prompts(records: Sequence[ImageRecord], trigger_word: str) -> list[d
 
 def with_prompts(data: Data, records: Sequence[ImageRecord]) -> dict[str, Any]:
     """Fill in sample prompts where there are none, or where they are still the ones that were filled in here."""
-    prompts = data.get("sampling", {}).get("prompts") or []
-    trigger_word = str(data.get("data", {}).get("trigger_word", "")).strip()
+    prompts, trigger_word = get(data, "sampling.prompts", []), get(data, "data.trigger_word").strip()
     own = default_prompts(records, "")
     untouched = len(prompts) == len(own) and all(
-        set(prompt) <= {"prompt", "seed", "negative_prompt"} and prompt["prompt"].endswith(default["prompt"])
+        isinstance(prompt, Mapping) and str(prompt.get("prompt", "")).endswith(default["prompt"])
         for prompt, default in zip(prompts, own, strict=True)
     )
     if prompts and not untouched:

@@ -53,9 +53,18 @@ class TierMark:
 
 
 def base_model_html(
-    value: str, found: Detection | None, problems: Sequence[Problem], recent: Sequence[str], language: str
+    value: str,
+    found: Detection | None,
+    problems: Sequence[Problem],
+    recent: Sequence[str],
+    language: str,
+    *,
+    replaces: bool = False,
 ) -> Markup:
-    """Return what is under the base model's field: the demo, recent models, and what the chosen one is."""
+    """Return what is under the base model's field: the demo, recent models, and what the chosen one is.
+
+    `replaces` says that the demo would take the place of choices of the user's, so that it is asked for first.
+    """
     return render(
         "quick/base_model.html",
         language,
@@ -63,6 +72,7 @@ def base_model_html(
         found=found,
         is_hub=bool(value) and is_hub_id(value),
         problems=problem_lines(problems, language),
+        replaces=replaces,
         recent=[{"path": path, "name": Path(path).name or path} for path in recent],
     )
 
@@ -135,15 +145,23 @@ def review_html(
 
 # Problems that a button of this page can mend, by code; for the others it goes to the field.
 FIXES = {
-    "dataset_missing": "pictures",
-    "dataset_empty": "pictures",
     "datasets_empty": "pictures",
     "dataset_path_empty": "pictures",
+    "dataset_missing": "pictures",
+    "dataset_not_folder": "pictures",
+    "dataset_empty": "pictures",
     "base_model_empty": "model",
     "base_model_missing": "model",
+    "base_model_lora": "model",
+    "base_model_other": "model",
+    "base_model_unknown": "model",
+    "base_model_incomplete": "model",
+    "file_corrupt": "model",
+    "file_truncated": "model",
     "base_model_family": "family",
     "no_samples": "prompt",
     "memory_too_small": "memory",
+    "memory_tight": "memory",
 }
 
 

@@ -12,12 +12,12 @@ import gradio as gr
 from backend import preflight
 from backend.config import paths, root
 from backend.config.base import flatten
-from backend.config.problems import ConfigError, UserError
+from backend.config.problems import UserError
 from backend.data.plan import place
 from backend.estimates import estimate_memory
 from backend.families.detect import is_hub_id
 from ui import form, goals, machine, picker, quick_plan, quick_view, run_actions, uploads, wording
-from ui.findings import Findings, folder_of
+from ui.findings import Findings
 from ui.folders import PickKind
 from ui.markup import render, script
 
@@ -50,53 +50,52 @@ class QuickPage:
         fresh = self.context.draft.revision
         return [*([gr.skip()] * NUM_OUTPUTS if revision == fresh else self.show()), fresh]
 
-    def update(self, base_model: str, folder: str, trigger_word: str, name: str) -> Outputs:
+    def update(self, *fields: str) -> Outputs:
         """Take over what was typed."""
-        data = self._typed(base_model, folder, trigger_word, name)
-        return [*self._fields(data), *self._views(data), gr.skip()]
+        return self._answer(self._typed(*fields), fields, gr.skip())
 
     def act(self, base_model: str, folder: str, trigger_word: str, name: str, event: gr.EventData) -> Outputs:
         """Do what a card, the slider or a button of a problem says."""
-        data = self._typed(base_model, folder, trigger_word, name)
+        fields = (base_model, folder, trigger_word, name)
+        data = self._typed(*fields)
         data = self._actions(data, event._data)[event._data["action"]]()
         self.context.draft.replace(data)
-        return [*self._fields(data), *self._views(data), ""]
+        return self._answer(data, fields, "")
 
-    def upload(
-        self, files: Sequence[str] | None, base_model: str, folder: str, trigger_word: str, name: str
-    ) -> Outputs:
+    def upload(self, files: Sequence[str] | None, *fields: str) -> Outputs:
         """Copy dropped files into a folder of the app's own and choose it; more files go to the same folder."""
-        data = self._typed(base_model, folder, trigger_word, name)
-        uploads_dir = paths.home() / "uploads"
-        own = Path(folder) if folder and Path(folder).parent == uploads_dir and Path(folder).is_dir() else None
+        data, uploads_dir = self._typed(*fields), paths.home() / "uploads"
+        folder = Path(quick_plan.folder_of(data))
         try:
-            target = own or uploads.new_folder(uploads_dir)
+            own = folder.parent == uploads_dir and folder.is_dir()
+            target = folder if own else uploads.new_folder(uploads_dir)
             done = uploads.store([(Path(file).name, Path(file)) for file in files or ()], target)
         except UserError as error:
-            note = self._note(error.problem.text(self.context.language), error=True)
-            return [*self._fields(data), *self._views(data), note]
+            return self._answer(data, fields, self._note(error.problem.text(self.context.language), error=True))
         if done.stored:
             data = self._with_folder(data, str(target))
             self.context.draft.replace(data)
-        return [*self._fields(data), *self._views(data), self._upload_note(done)]
+        return self._answer(data, fields, self._upload_note(done))
 
-    def start(self, queue_only: bool, base_model: str, folder: str, trigger_word: str, name: str) -> Outputs:
+    def start(self, queue_only: bool, *fields: str) -> Outputs:
         """Make a run of the draft; it starts at once, or waits its turn when another runs."""
-        data = self._typed(base_model, folder, trigger_word, name)
-        language = self.context.language
-        findings = self.finder.find(data)
-        if any(problem.level == "error" for problem in findings.problems):
-            return [*self._fields(data), *self._views(data), self._note(self.context.t("quick.fix_first"), error=True)]
+        data, t = self._typed(*fields), self.context.t
+        if any(problem.level == "error" for problem in self.finder.find(data).problems):
+            return self._answer(data, fields, self._note(t("quick.fix_first"), error=True))
         try:
             run = run_actions.launch_config(self.context.queue, data, start=not queue_only)
-        except ConfigError as error:
-            note = self._note("; ".join(problem.text(language) for problem in error.problems), error=True)
         except UserError as error:
-            note = self._note(error.problem.text(language), error=True)
+            note = self._note(error.problem.text(self.context.language), error=True)
         else:
             shown = "" if queue_only else run.id
-            note = self._note(self.context.t("quick.queued" if queue_only else "quick.started"), link=True, run=shown)
-        return [*self._fields(data), *self._views(data), note]
+            note = self._note(t("quick.queued" if queue_only else "quick.started"), link=True, run=shown)
+        return self._answer(data, fields, note)
+
+    def _answer(self, data: Data, typed: Sequence[str], note: Any) -> Outputs:
+        """Return all outputs. A field that stands as it was typed is left alone: its user may be typing on."""
+        fields = self._fields(data)
+        kept = [gr.skip() if value == before.strip() else value for value, before in zip(fields, typed, strict=True)]
+        return [*kept, *self._views(data), note]
 
     def _typed(self, base_model: str, folder: str, trigger_word: str, name: str) -> Data:
         """Return the draft with the text fields in it, and what follows from a new model or folder."""
@@ -106,11 +105,11 @@ class QuickPage:
         )
         if name.strip():
             data = quick_plan.with_values(data, {"output.name": name.strip()})
-        if folder.strip() != folder_of(before):
+        if folder.strip() != quick_plan.folder_of(before):
             data = self._with_folder(data, folder.strip())
-        elif trigger_word.strip() != before.get("data", {}).get("trigger_word", ""):
+        elif trigger_word.strip() != quick_plan.get(before, "data.trigger_word"):
             data = self._with_prompts(data)
-        if base_model.strip() != before.get("model", {}).get("base_model", ""):
+        if base_model.strip() != quick_plan.get(before, "model.base_model"):
             data = self._with_base_model(data)
         if data != before:
             self.context.draft.replace(data)
@@ -175,29 +174,34 @@ class QuickPage:
         """Return the quality that the plan comes nearest to; the standard one when there is no plan."""
         if findings.config is None or findings.plan is None or not findings.plan.count.total_steps:
             return STANDARD
-        training = findings.config.training
-        batch = training.batch_size * training.gradient_accumulation_steps * findings.config.hardware.num_processes
         return goals.nearest_quality(
-            findings.plan.count.total_steps, usual=self._goal(findings).num_steps, batch_size=batch
+            findings.plan.count.total_steps,
+            usual=self._goal(findings).num_steps,
+            batch_size=quick_plan.pictures_per_step(findings.config),
         )
 
     def _goal(self, findings: Findings) -> goals.Goal:
         name = goals.matching(goals.GOALS, flatten(findings.config)) if findings.config else ""
         return next((goal for goal in goals.GOALS if goal.name == name), goals.GOALS[0])
 
-    def _fields(self, data: Data) -> Outputs:
-        name = data.get("output", {}).get("name", root.by_path()["output.name"].default)
-        base_model = data.get("model", {}).get("base_model", "")
-        return [base_model, folder_of(data), data.get("data", {}).get("trigger_word", ""), name]
+    def _fields(self, data: Data) -> list[str]:
+        return [
+            quick_plan.get(data, "model.base_model"),
+            quick_plan.folder_of(data),
+            quick_plan.get(data, "data.trigger_word"),
+            quick_plan.get(data, "output.name") or root.by_path()["output.name"].default,
+        ]
 
     def _views(self, data: Data) -> Outputs:
         findings, language = self.finder.find(data), self.context.language
-        value = str(data.get("model", {}).get("base_model", ""))
-        num_datasets = len(data.get("data", {}).get("datasets", []))
+        value, num_datasets = quick_plan.get(data, "model.base_model"), len(quick_plan.datasets(data))
         about_model = findings.about("model.") if value else []
         about_pictures = findings.about("data.") if num_datasets else []
+        replaces = bool(value or num_datasets) and value != quick_plan.demo()["model"]["base_model"]
         return [
-            quick_view.base_model_html(value, findings.detection, about_model, self._recent(), language),
+            quick_view.base_model_html(
+                value, findings.detection, about_model, self._recent(), language, replaces=replaces
+            ),
             quick_view.pictures_html(findings.scan, num_datasets, about_pictures, language),
             self._goal_view(data, findings),
             self._review(findings),
@@ -206,7 +210,7 @@ class QuickPage:
     def _recent(self) -> list[str]:
         """Return the base models of the latest runs."""
         watch = self.context.watch
-        values = [watch.facts(run).data.get("model", {}).get("base_model", "") for run in watch.runs()[:50]]
+        values = [quick_plan.get(watch.facts(run).data, "model.base_model") for run in watch.runs()[:50]]
         demo = quick_plan.demo()["model"]["base_model"]
         there = [
             value for value in dict.fromkeys(values) if value and (is_hub_id(value) or paths.resolve(value).exists())
@@ -229,7 +233,7 @@ class QuickPage:
     def _quality_marks(self, findings: Findings, chosen: int) -> list[quick_view.QualityMark]:
         """Return steps and time of each quality; the chosen one's are those of the plan."""
         plan, config = findings.plan, findings.config
-        usual, batch = self._goal(findings).num_steps, config.training.batch_size if config else 1
+        usual, batch = self._goal(findings).num_steps, quick_plan.pictures_per_step(config) if config else 1
         per_step = plan.seconds / plan.count.total_steps if plan and plan.seconds and plan.count.total_steps else None
         steps = [round(usual * quality.factor / batch) for quality in goals.QUALITIES]
         if plan and plan.count.total_steps:
@@ -303,7 +307,7 @@ def build(context: AppContext) -> None:
                 folder = _field(context, "data.datasets.path")
                 drop = render("quick/drop.html", context.language)
                 gr.HTML(drop, js_on_load=script("drop.js"), elem_id="quick-drop", elem_classes="flush")
-                files = gr.File(file_count="multiple", elem_id="quick-upload", elem_classes="quick-upload")
+                files = gr.File(file_count="multiple", visible="hidden", elem_id="quick-upload")
                 pictures_view = widget(elem_id="quick-pictures")
                 trigger_word = _field(context, "data.trigger_word")
             with gr.Column(elem_classes="quick-card"):

@@ -1,4 +1,5 @@
 // Buttons of a widget: data-action sends an 'action' event to Python with all data- values, data-copy copies a text.
+let last = { wish: "", time: 0 };
 element.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
@@ -11,14 +12,21 @@ element.addEventListener("click", async (event) => {
   }
   if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
   if (button.dataset.goto) location.hash = button.dataset.goto;
+  if (button.dataset.field) showField(button.dataset.field, 20);
   if (!button.dataset.action) return;
   // A second click within a second is a double click, not a second wish.
-  const now = Date.now();
-  if (now - Number(element.dataset.clicked || 0) < 800 && element.dataset.last === button.dataset.action) return;
-  element.dataset.clicked = now;
-  element.dataset.last = button.dataset.action;
+  const wish = JSON.stringify(button.dataset);
+  if (wish === last.wish && Date.now() - last.time < 800) return;
+  last = { wish, time: Date.now() };
   trigger("action", { ...button.dataset });
 });
+
+// The Expert page learns of its problems a moment after it is shown; its own button then goes to the field.
+function showField(path, tries) {
+  const entry = document.querySelector(`#view-expert [data-problem="${CSS.escape(path)}"]`);
+  if (entry) entry.click();
+  else if (tries) setTimeout(() => showField(path, tries - 1), 200);
+}
 
 async function copy(text) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);

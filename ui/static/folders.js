@@ -17,7 +17,7 @@ dialog.innerHTML = `
       <datalist id="folder-picker-completions"></datalist>
     </div>
     <div class="picker-body"><nav></nav><ul></ul></div>
-    <footer><span></span><button type="button" class="picker-choose"></button></footer>
+    <div class="dialog-foot"><span></span><button type="button" class="picker-choose"></button></div>
   </form>`;
 document.body.append(dialog);
 const find = (selector) => dialog.querySelector(selector);
@@ -65,8 +65,8 @@ async function show(path) {
   find("ul").scrollTop = 0;
   const count = kind === "folder" && answer.num_images ? text("pictures").replace("{count}", answer.num_images) : "";
   const hidden = answer.num_hidden ? text("hidden").replace("{count}", answer.num_hidden) : "";
-  find("footer span").textContent = text(answer.error) || [count, hidden].filter(Boolean).join(" · ") || (rows.length ? "" : text("empty"));
-  find("footer span").classList.toggle("is-error", Boolean(answer.error));
+  find(".dialog-foot span").textContent = text(answer.error) || [count, hidden].filter(Boolean).join(" · ") || (rows.length ? "" : text("empty"));
+  find(".dialog-foot span").classList.toggle("is-error", Boolean(answer.error));
 }
 
 const fieldOf = (id) => {

@@ -8,8 +8,8 @@ viewer.innerHTML = `
   <div class="viewer-stage"><img class="viewer-right" alt=""><img class="viewer-left" alt=""><i class="viewer-line"></i>
   <input type="range" min="0" max="100" value="50"></div>
   <p></p>
-  <footer><button type="button" class="viewer-previous">&#8592;</button><button type="button" class="viewer-next">&#8594;</button>
-  <label><span></span> <select></select></label></footer>`;
+  <div class="dialog-foot"><button type="button" class="viewer-previous">&#8592;</button><button type="button" class="viewer-next">&#8594;</button>
+  <label><span></span> <select></select></label></div>`;
 document.body.append(viewer);
 const part = (selector) => viewer.querySelector(selector);
 let shown = null; // { row, step, other }
