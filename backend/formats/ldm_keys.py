@@ -46,6 +46,8 @@ OPENCLIP_ENDS = {
     "final_layer_norm.weight": "ln_final.weight",
     "final_layer_norm.bias": "ln_final.bias",
 }
+# The single-file layout whose only text encoder is stored as OpenCLIP.
+OPENCLIP_LAYOUT = "sd2"
 BLOCK = re.compile(r"^(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.?(.*)$")
 
 
@@ -149,13 +151,13 @@ def _text_encoders(components: Mapping[str, Mapping[str, Tensor]], layout: str) 
     def named(name: str) -> State:
         return {clip_name(key): tensor for key, tensor in components[name].items() if "position_ids" not in key}
 
-    if layout == "sd1":
-        return _prefixed(named("text_encoder"), "cond_stage_model.transformer.")
-    if layout == "sd2":
+    if "text_encoder_2" in components:
+        return _prefixed(named("text_encoder"), "conditioner.embedders.0.transformer.") | _prefixed(
+            clip_to_openclip(named("text_encoder_2")), "conditioner.embedders.1.model."
+        )
+    if layout == OPENCLIP_LAYOUT:
         return _prefixed(clip_to_openclip(named("text_encoder")), "cond_stage_model.model.")
-    return _prefixed(named("text_encoder"), "conditioner.embedders.0.transformer.") | _prefixed(
-        clip_to_openclip(named("text_encoder_2")), "conditioner.embedders.1.model."
-    )
+    return _prefixed(named("text_encoder"), "cond_stage_model.transformer.")
 
 
 def checkpoint_to_ldm(

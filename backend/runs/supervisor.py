@@ -241,14 +241,14 @@ def status(run: RunFolder) -> Status:
     if not record:
         return "waiting"
     start, end = last_events(run)
-    since = record.get("started", 0) - CREATE_TIME_TOLERANCE
-    if end is not None and end["t"] >= since:
+    before = int(record.get("num_events", 0))  # what earlier launches of this run wrote
+    if end is not None and end["seq"] > before:
         return end.get("status", "failed")
     if not processes(run):
         return "crashed"
     if (run.control_dir / "stop").exists():
         return "stopping"
-    return "running" if start is not None and start["t"] >= since else "starting"
+    return "running" if start is not None and start["seq"] > before else "starting"
 
 
 def request(run: RunFolder, what: control.Request) -> None:
