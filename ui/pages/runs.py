@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CHARTS_TEMPLATE = '<div class="charts"></div>'
 CHART_SECONDS = 3.0
+RESENDS = 2
 PARTS = ("head", "charts", "samples", "files", "log", "config")
 TABS = ("overview", "files", "log", "config")
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -48,6 +49,7 @@ def new_state() -> State:
         "query": "",
         "other": "",
         "sent": {},
+        "resend": 0,
     }
 
 
@@ -60,7 +62,22 @@ class RunsPage:
         self.queue = context.queue
         self._diagnoses: dict[tuple[str, int, str], dict[str, Any] | None] = {}
 
+    def tick(self, state: State, request: gr.Request) -> Outputs:
+        """Return what changed in the last second; after an action of the user's also what was sent already.
+
+        Answers may overtake each other: an older one that arrives last would stand until something changes.
+        """
+        if state["resend"]:
+            state["resend"] -= 1
+            state["sent"].clear()
+        return self._changes(state, request)
+
     def refresh(self, state: State, request: gr.Request) -> Outputs:
+        """Return what changed with an action of the user's."""
+        state["resend"] = RESENDS
+        return self._changes(state, request)
+
+    def _changes(self, state: State, request: gr.Request) -> Outputs:
         """Return every part that changed since this tab was last sent it; `gr.skip()` for the others."""
         run = self.watch.find(state["run"])
         sent = state["sent"]
@@ -315,9 +332,9 @@ def build(context: AppContext) -> None:
     for part in (listing, head, wall):
         part.action(page.act, state, outputs, **QUIET).then(lambda kept_state: kept_state["run"], state, kept, **QUIET)
     tabs.select(page.show_tab, state, outputs, **QUIET)
-    query.input(page.search, [state, query], outputs, **{**QUIET, "trigger_mode": "always_last"})
+    query.change(page.search, [state, query], outputs, **{**QUIET, "trigger_mode": "always_last"})
     other.focus(page.others, state, other, **QUIET)
     other.input(page.compare, [state, other], outputs, **QUIET)
     timer = gr.Timer(1)
-    timer.tick(page.refresh, state, outputs, **QUIET)
+    timer.tick(page.tick, state, outputs, **QUIET)
     context.on_load(page.restore, [state, kept], outputs, **QUIET)
