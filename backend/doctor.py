@@ -26,7 +26,14 @@ MARKS: dict[Level, str] = {"ok": "[ ok ]", "info": "[    ]", "warning": "[ !  ]"
 PORT = 7861
 GIB = 1024**3
 MINIMUM_FREE_GIB = 15
-PROJECT_FILES = ("pyproject.toml", "constraints.txt", "gui.py", "backend/cli.py", "locales/en.json", "locales/zh-CN.json")
+PROJECT_FILES = (
+    "pyproject.toml",
+    "constraints.txt",
+    "gui.py",
+    "backend/cli.py",
+    "locales/en.json",
+    "locales/zh-CN.json",
+)
 # Runs inside the environment: which pinned packages are missing or of another version, and what torch sees.
 PROBE = """
 import importlib.metadata as m, json, sys
