@@ -86,7 +86,8 @@ def groups(watch: RunWatch, queued: Sequence[str], *, root: str, num_history: in
     """
     runs = {run.id: run for run in watch.runs()}
     waiting = [runs.pop(run_id) for run_id in queued if run_id in runs]
-    running, history = [], []
+    running: list[RunFolder] = []
+    history: list[RunFolder] = []
     for run in runs.values():
         if len(history) >= num_history and not run.process_path.exists():
             history.append(run)

@@ -109,8 +109,9 @@ class RunWatch:
     def forget(self, run_id: str) -> None:
         """Look at a run afresh: it was started again, or is gone."""
         with self._lock:
-            for cache in (self._peeked, self._opened, self._facts):
-                cache.pop(run_id, None)  # type: ignore[attr-defined]
+            self._peeked.pop(run_id, None)
+            self._opened.pop(run_id, None)
+            self._facts.pop(run_id, None)
 
     def facts(self, run: RunFolder) -> Facts:
         """Return name, family and configuration of a run; read once, for it is frozen."""

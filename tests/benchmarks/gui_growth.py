@@ -56,10 +56,12 @@ def measure(session: CDPSession) -> tuple[float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--path", default="/")
+    parser.add_argument("--path", default="/en/#runs")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        run = make_run(Path(home) / "runs", "long", num_steps=NUM_EVENTS, total=10 * NUM_EVENTS, sample_every=5000, alive=True)
+        run = make_run(
+            Path(home) / "runs", "long", num_steps=NUM_EVENTS, total=10 * NUM_EVENTS, sample_every=5000, alive=True
+        )
         port, stop = free_port(), threading.Event()
         threading.Thread(target=keep_writing, args=(run, stop), daemon=True).start()
         command = [sys.executable, str(ROOT / "gui.py"), "--port", str(port), "--no-browser"]
@@ -68,7 +70,7 @@ def main() -> None:
             watch(f"http://127.0.0.1:{port}{arguments.path}", server.pid, arguments.minutes)
         finally:
             stop.set()
-            server.terminate()
+            server.kill()
             server.wait(10)
 
 
