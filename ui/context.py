@@ -99,7 +99,7 @@ class AppContext:
 
     @property
     def t(self) -> Callable[..., str]:
-        """Return the text of a key: `t("runs.stop")`."""
+        """The texts: called with a key and what stands in its gaps."""
         return partial(_text, self.language)
 
     def on_load(self, handler: Callable[..., Any], inputs: Any, outputs: Any, **options: Any) -> None:
