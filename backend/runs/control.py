@@ -23,6 +23,10 @@ class Control:
             (self.folder / name).unlink(missing_ok=True)
         return asked
 
+    def stopping(self) -> bool:
+        """Tell whether a stop is asked for, and leave the other requests for later."""
+        return (self.folder / "stop").exists()
+
     def clear(self) -> None:
         """Take away every request: what was asked of an earlier process does not hold for this one."""
         for name in REQUESTS:

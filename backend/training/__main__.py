@@ -61,7 +61,7 @@ def train_run(run: RunFolder, state: Any, reporter: Any, *, resume: bool) -> tup
     try:
         session = open_session(run, state, reporter, resume=resume)
     except Stopped:
-        return "stopped", 0
+        return "stopped", reporter.step_now
     return train(session), session.loop.step
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backend.config.data import DataSection
 from backend.config.problems import Problem, UserError
-from backend.data.cache import LATENTS, LatentCache, TextCache
+from backend.data.cache import LATENTS, LatentCache, TensorCache, TextCache
 from backend.data.captions import all_captions, caption_rng
 from backend.data.images import read_rgb
 from backend.data.plan import Placement
@@ -49,14 +49,32 @@ def _try_pixels(placement: Placement, data: DataSection, flip: bool) -> Tensor |
         return error
 
 
-def _verified(placements: Sequence[Placement], data: DataSection, cache: LatentCache) -> list[tuple[Placement, bool]]:
-    """Return what has to be encoded, entries that are there but damaged included."""
-    work = []
-    for placement in placements:
-        for flip in _flips(data):
-            if cache.latents(cache.key(placement, flip=flip)) is None:
-                work.append((placement, flip))
-    return work
+def _lacks(cache: TensorCache, key: str, *, name: str, reporter: Reporter) -> bool:
+    """Tell whether an entry has to be made; one that is there but damaged is told as a warning."""
+    if cache.get(key) is not None:
+        return False
+    if cache.path(key).exists():
+        reporter.warn(Problem("warning", "cache_damaged", "cache.dir", {"value": str(cache.path(key)), "name": name}))
+    return True
+
+
+def _agree_to_go_on(state: PartialState, stop: Stop) -> None:
+    """Stop in all processes if any was asked to: none may be left waiting for the others.
+
+    Raises:
+        Stopped: The user asked for it.
+    """
+    if any(gathered(state, [stop()])):
+        raise Stopped
+
+
+def _chunks(work: Sequence[tuple[Placement, bool]]) -> Iterator[list[tuple[Placement, bool]]]:
+    """Yield what goes through the VAE at once: pictures of one bucket."""
+    ordered = sorted(work, key=lambda pair: pair[0].bucket)
+    for _, group in groupby(ordered, key=lambda pair: pair[0].bucket):
+        rows = list(group)
+        for start in range(0, len(rows), VAE_BATCH):
+            yield rows[start : start + VAE_BATCH]
 
 
 def fill_latents(
@@ -80,18 +98,21 @@ def fill_latents(
     """
     share = placements[state.process_index :: state.num_processes]
     bad, share = _readable(share)
-    work = sorted(_verified(share, data, cache), key=lambda pair: pair[0].bucket)
+    work = [
+        (item, flip)
+        for item in share
+        for flip in _flips(data)
+        if _lacks(cache, cache.key(item, flip=flip), name=item.record.path.name, reporter=reporter)
+    ]
     done = 0
     with ThreadPoolExecutor(2, thread_name_prefix="decoder") as pool:
-        for _, group in groupby(work, key=lambda pair: pair[0].bucket):
-            rows = list(group)
-            for start in range(0, len(rows), VAE_BATCH):
-                if stop():
-                    raise Stopped
-                chunk = rows[start : start + VAE_BATCH]
-                bad |= _encode(chunk, family, data, cache, pool)
-                done += len(chunk)
-                reporter.progress(done, len(work), "latents")
+        for chunk in _chunks(work):
+            if stop():
+                break
+            bad |= _encode(chunk, family, data, cache, pool)
+            done += len(chunk)
+            reporter.progress(done, len(work), "latents")
+    _agree_to_go_on(state, stop)
     return _tell_bad(bad, data, state=state, reporter=reporter)
 
 
@@ -141,10 +162,12 @@ def check_pictures(
         checks = pool.map(lambda placement: _try_pixels(placement, data, False), share)
         for done, (placement, picture) in enumerate(zip(share, checks, strict=True), 1):
             if stop():
-                raise Stopped
+                pool.shutdown(cancel_futures=True)
+                break
             if isinstance(picture, UserError):
                 bad[str(placement.record.path)] = picture.problem
             reporter.progress(done, len(share), "pictures")
+    _agree_to_go_on(state, stop)
     return _tell_bad(bad, data, state=state, reporter=reporter)
 
 
@@ -169,13 +192,15 @@ def fill_texts(
 ) -> None:
     """Encode every caption that the cache lacks; each process its share. Raises as `fill_latents`."""
     captions = sorted({text for item in placements for text in all_captions(item.record.text, data)})
-    work = [text for text in captions if cache.get(cache.key(text)) is None][state.process_index :: state.num_processes]
+    share = captions[state.process_index :: state.num_processes]
+    work = [text for text in share if _lacks(cache, cache.key(text), name=text[:60], reporter=reporter)]
     for start in range(0, len(work), TEXT_BATCH):
         if stop():
-            raise Stopped
+            break
         chunk = work[start : start + TEXT_BATCH]
         with torch.no_grad():
             encoded = family.encode_text(chunk)
         for index, caption in enumerate(chunk):
             cache.put(cache.key(caption), {name: tensor[index].cpu() for name, tensor in encoded.items()})
         reporter.progress(start + len(chunk), len(work), "captions")
+    _agree_to_go_on(state, stop)

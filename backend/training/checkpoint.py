@@ -9,14 +9,17 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch.optim import Optimizer
 
+from backend.config.base import flatten
 from backend.config.problems import UserError
+from backend.config.root import TrainConfig
 from backend.data.plan import Placement
 from backend.formats.manifest import complete_folders, newest_complete, publishing, remove_leftovers
 from backend.runs.layout import RunFolder
@@ -26,6 +29,17 @@ STATE = "state.json"
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.pt"
 VERSION = 1
+BOUND_SECTIONS = ("model", "data", "adapter", "training", "optimizer")
+# Longer or shorter, with more threads or less memory: the state is the same. Models and pictures may have moved.
+FREE_SETTINGS = {
+    "model.base_model",
+    "data.datasets",
+    "data.num_workers",
+    "data.strict",
+    "training.num_epochs",
+    "training.max_steps",
+    "training.gradient_checkpointing",
+}
 
 
 @dataclass(slots=True)
@@ -40,6 +54,16 @@ class LoopState:
     started_at: float = 0.0
     data: str = ""
     num_processes: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings that the saved state hangs on; with others it would not be the same run."""
+    return {
+        path: value
+        for path, value in flatten(config).items()
+        if path.split(".")[0] in BOUND_SECTIONS and path not in FREE_SETTINGS
+    }
 
 
 def fingerprint(placements: Sequence[Placement]) -> str:
@@ -105,12 +129,21 @@ def restore(folder: Path, *, parameters: Trainable, optimizer: Optimizer, scaler
     scaler.load_state_dict(states["scaler"])
 
 
-def check_same(state: LoopState, *, data: str, num_processes: int) -> None:
-    """Refuse to go on with other pictures or another number of processes: it would not be the same run.
+def check_same(state: LoopState, *, settings: dict[str, Any], data: str, num_processes: int) -> None:
+    """Refuse to go on with other settings, pictures or number of processes: it would not be the same run.
 
     Raises:
-        UserError: `resume_data_changed` or `resume_processes_changed`.
+        UserError: `resume_settings_changed`, `resume_data_changed` or `resume_processes_changed`.
     """
+    changed = [path for path, before in state.settings.items() if settings.get(path) != before]
+    if changed:
+        raise UserError(
+            "resume_settings_changed",
+            changed[0],
+            names=", ".join(changed),
+            value=settings.get(changed[0]),
+            before=state.settings[changed[0]],
+        )
     if state.data != data:
         raise UserError("resume_data_changed", "data.datasets")
     if state.num_processes != num_processes:

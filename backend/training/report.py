@@ -39,6 +39,7 @@ class Reporter:
 
     def start(self, *, device: str, resumed_from_step: int | None) -> None:
         """Say that we are here, and begin the heartbeat."""
+        self.step_now = resumed_from_step or 0
         if self._heartbeat is None:
             return
         process = psutil.Process(os.getpid())
@@ -61,6 +62,7 @@ class Reporter:
 
     def moved(self, **state: Any) -> None:
         """Tell the heartbeat that something moved."""
+        self.step_now = state.get("step", self.step_now)
         if self._heartbeat is not None:
             self._heartbeat.moved(**state)
 

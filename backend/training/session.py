@@ -86,16 +86,17 @@ def open_session(run: RunFolder, state: PartialState, reporter: Reporter, *, res
     family = load_family(config, state.device, spec)
     placements, stream = prepare_data(config, family, placements, state=state, reporter=reporter, control=control)
     count = plan.count(placements, config.training, num_processes=state.num_processes)
+    data, settings = checkpoint.fingerprint(placements), checkpoint.settings_of(config)
+    if found:
+        checkpoint.check_same(loop, settings=settings, data=data, num_processes=state.num_processes)
     components, parameters = prepare_training(config, family)
     optimizer = make_optimizer(
         {name: list(group.values()) for name, group in parameters.parameters.items()}, config.optimizer
     )
     scaler = torch.amp.GradScaler(state.device.type, enabled=config.training.mixed_precision == "fp16")
-    data = checkpoint.fingerprint(placements)
     if found:
-        checkpoint.check_same(loop, data=data, num_processes=state.num_processes)
         checkpoint.restore(found, parameters=parameters, optimizer=optimizer, scaler=scaler)
-    loop.data, loop.num_processes = data, state.num_processes
+    loop.settings, loop.data, loop.num_processes = settings, data, state.num_processes
     return Session(
         run=run,
         config=config,
@@ -168,7 +169,7 @@ def prepare_data(
     reporter.phase("caching")
     folder = paths.cache_dir(config.cache.dir)
     identities = family.identities
-    arguments = {"state": state, "reporter": reporter, "stop": lambda: "stop" in control.poll()}
+    arguments = {"state": state, "reporter": reporter, "stop": control.stopping}
     latents = texts = None
     family.prepare_prompts(config.sampling.prompts)
     if config.cache.latents:

@@ -83,10 +83,10 @@ def train_step(session: Session, group: Sequence[Batch]) -> StepResult:
         factor(session.config.scheduler, step=session.loop.step, total_steps=session.count.total_steps),
     )
     mean_loss, norm = add_up(state, float(total)), float(grad_norm)
-    applied = math.isfinite(mean_loss) and (math.isfinite(norm) or scaler.is_enabled())
+    applied = math.isfinite(mean_loss) and math.isfinite(norm)
     if applied:
-        scaler.step(optimizer)  # skips by itself when fp16 gradients overflowed
-        scaler.update()
+        scaler.step(optimizer)
+    scaler.update()  # after an overflow of fp16, too: it lowers the scale
     return StepResult(mean_loss, norm, rates, applied)
 
 

@@ -85,3 +85,14 @@ def test_other_pictures_cannot_be_resumed_silently(tmp_path: Path, tiny_folder: 
     (tmp_path / "pictures" / "picture 0.png").unlink()
     train(run, resume=True, code=1)
     assert events(run, "end")[-1]["error"]["code"] == "resume_data_changed"
+
+
+def test_other_settings_cannot_be_resumed_silently(tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
+    run = make_run(tmp_path, tiny_folder("sd15"), LONG)
+    kill_after(run, num_steps=5)
+    text = run.config_path.read_text(encoding="utf-8")
+    assert "batch_size = 2" in text
+    run.config_path.write_text(text.replace("batch_size = 2", "batch_size = 1"), encoding="utf-8")
+    train(run, resume=True, code=1)
+    error = events(run, "end")[-1]["error"]
+    assert (error["code"], error["path"]) == ("resume_settings_changed", "training.batch_size")
