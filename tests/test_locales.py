@@ -13,7 +13,7 @@ LOCALES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # Parameters are named and explained in English where they are declared; other languages translate them.
 OF_PARAMETERS = re.compile(r"^[a-z_]+\.[a-z0-9_]+\.(label|help)$")
-NAMES = re.compile(r"\{\w+\}|TOML|TensorBoard|LoRA|alpha|Min-SNR|gamma|Beta|Epsilon|Loss|\W|\d")
+NAMES = re.compile(r"\{\w+\}|TOML|TensorBoard|LoRA|alpha|Min-SNR|gamma|Beta|Epsilon|[Ll]oss|\W|\d")
 CALLS = (
     (r"""\bt\(\s*["']([\w.+-]+)["']""", "{}"),
     (r"""\btranslate\(\s*["']([\w.+-]+)["']""", "{}"),
