@@ -42,7 +42,7 @@ class Services:
             watch=RunWatch(runs_dir),
             queue=Queue(runs_dir),
             tensorboard=TensorBoard(),
-            finder=Finder(),
+            finder=Finder(runs_dir),
             is_remote=is_remote,
         )
 

@@ -6,12 +6,13 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from backend import preflight
 from backend.config import root
 from backend.config.data import DataSection
-from backend.config.paths import resolve, runs_dir
+from backend.config.paths import resolve
 from backend.config.problems import Problem
 from backend.config.root import TrainConfig
 from backend.data.scan import ImageRecord, Scan, scan
@@ -42,7 +43,8 @@ class Findings:
 class Finder:
     """Finds out, and keeps the last answer of each part: typing in one field must not read all pictures again."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs_dir: Path) -> None:
+        self._runs_dir = runs_dir
         self._lock = threading.Lock()
         self._scans: tuple[Any, Scan] | None = None
         self._findings: tuple[Any, Findings] | None = None
@@ -62,7 +64,7 @@ class Finder:
         if config is None:
             return Findings(None, detection, None, None, tuple(problems))
         found = self._scan(config.data)
-        seconds = preflight.measured_seconds_per_step(config, runs_dir(config.output.runs_dir))
+        seconds = preflight.measured_seconds_per_step(config, self._runs_dir)
         memory = machine.find().total_bytes
         plan, problems = preflight.preflight(config, found, memory_bytes=memory, seconds_per_step=seconds)
         return Findings(config, detection, found, plan, tuple(problems))

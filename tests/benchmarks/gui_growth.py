@@ -1,7 +1,7 @@
 """Does a Runs page that is left open grow? Run by hand: python tests/benchmarks/gui_growth.py [--minutes 10]
 
-Starts gui.py on a folder with one run of 200,000 events to which 20 more a second are added, opens the page in Chromium,
-and prints the page's heap after garbage collection, its DOM nodes, the size of what it receives, and the server's memory.
+Starts gui.py on a folder with one run of 200,000 events to which 20 more a second are added, opens the page in
+Chromium, and prints its heap after garbage collection, its DOM nodes, what it received, and the server's memory.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def main() -> None:
     parser.add_argument("--path", default="/en/#runs")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        run = make_run(
-            Path(home) / "runs", "long", num_steps=NUM_EVENTS, total=10 * NUM_EVENTS, sample_every=5000, alive=True
-        )
+        total = 10 * NUM_EVENTS
+        run = make_run(Path(home) / "runs", "long", num_steps=NUM_EVENTS, total=total, sample_every=5000, alive=True)
         port, stop = free_port(), threading.Event()
         threading.Thread(target=keep_writing, args=(run, stop), daemon=True).start()
         command = [sys.executable, str(ROOT / "gui.py"), "--port", str(port), "--no-browser"]

@@ -211,11 +211,11 @@ class QuickPage:
         """Return the base models of the latest runs."""
         watch = self.context.watch
         values = [quick_plan.get(watch.facts(run).data, "model.base_model") for run in watch.runs()[:50]]
-        demo = quick_plan.demo()["model"]["base_model"]
+        demo = paths.resolve(quick_plan.demo()["model"]["base_model"])
         there = [
-            value for value in dict.fromkeys(values) if value and (is_hub_id(value) or paths.resolve(value).exists())
+            value for value in dict.fromkeys(values) if value and _is_there(value) and paths.resolve(value) != demo
         ]
-        return [value for value in there if value != demo][:NUM_RECENT]
+        return there[:NUM_RECENT]
 
     def _goal_view(self, data: Data, findings: Findings) -> str:
         flat = flatten(findings.config) if findings.config else {}
@@ -285,6 +285,10 @@ class QuickPage:
             names = "; ".join(f"{refused.name} {t(refused.reason)}" for refused in done.refused)
             parts.append(t("quick.upload.refused", names=names))
         return self._note(" ".join(parts), error=bool(done.refused))
+
+
+def _is_there(base_model: str) -> bool:
+    return is_hub_id(base_model) or paths.resolve(base_model).exists()
 
 
 def build(context: AppContext) -> None:
