@@ -36,7 +36,7 @@ NUM_THREADS = 2
 LEARNING_RATE = 8e-4
 WARMUP_STEPS = 200
 # The rate is constant, then falls to zero over this last share of the time.
-DECAY_SHARE = 0.3
+DECAY_SHARE = 0.6
 EMA_DECAY = 0.999
 MIN_SNR_GAMMA = 20.0
 EMPTY_CAPTION_RATE = 0.1
