@@ -63,11 +63,11 @@ def build(services: Services, language: str) -> gr.Blocks:
     with gr.Blocks(title="Athanor", analytics_enabled=False, fill_width=True) as blocks:
         context = AppContext(services=services, language=language, blocks=blocks)
         frame = {"pages": PAGES, "theme": services.settings.get().theme}
-        bar = gr.HTML(bar_html(services, language), elem_id="bar")
-        gr.HTML(render("keys.html", language), elem_id="keys")
+        bar = gr.HTML(bar_html(services, language), elem_id="bar", elem_classes="flush")
+        gr.HTML(render("keys.html", language), elem_id="keys", elem_classes="flush")
         with gr.Row(elem_id="shell"):
             with gr.Column(elem_id="rail", scale=0, min_width=58):
-                gr.HTML(render("rail.html", language))
+                gr.HTML(render("rail.html", language), elem_classes="flush")
             with gr.Column(elem_id="pages"):
                 _pages(context)
         picker.build(language, lambda: Roots())
@@ -79,7 +79,7 @@ def build(services: Services, language: str) -> gr.Blocks:
 
 def _pages(context: AppContext) -> None:
     with gr.Column(elem_id="page-train", elem_classes="athanor-page"):
-        gr.HTML(render("view_switch.html", context.language))
+        gr.HTML(render("view_switch.html", context.language), elem_classes="flush")
         with gr.Column(elem_id="view-quick", elem_classes="athanor-page"):
             quick.build(context)
         with gr.Column(elem_id="view-expert", elem_classes="athanor-page"):

@@ -72,7 +72,9 @@ class Draft:
             *sections, name = path.split(".")
             table = data
             for section in sections:
-                table = table.setdefault(section, {})
+                if not isinstance(table.get(section), dict):
+                    table[section] = {}  # missing, or typed as something else in the TOML
+                table = table[section]
             if value is None:
                 table.pop(name, None)
             else:

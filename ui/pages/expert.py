@@ -9,7 +9,7 @@ import gradio as gr
 
 from backend import preflight
 from backend.config import paths, presets, root
-from backend.config.base import flatten
+from backend.config.base import Parameter, flatten
 from backend.config.messages import has
 from backend.config.problems import ConfigError, Problem, UserError
 from backend.config.root import TrainConfig, by_path
@@ -30,7 +30,7 @@ TEXTS = (
     "plan", "problems", "toml", "command", "help", "copy", "copied", "no_problems", "add", "remove", "reset_field",
     "default", "range", "at_least", "at_most", "more_than", "aliases", "path", "needs", "not_here", "applies_to",
     "toml_apply", "toml_help", "blocked", "confirm_warnings", "started", "queued", "nothing", "none", "browse",
-    "error", "warning", "path_hint", "reference", "saved", "loaded", "unset",
+    "error", "warning", "path_hint", "reference", "saved", "loaded", "unset", "unreachable", "tier_hides",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ class ExpertPage:
         """Return the draft as the page shows it: values, changes, problems, plan, TOML, command."""
         data = self.context.draft.data
         findings = self.context.finder.find(data)
-        values = {item.path: _get(data, item.path) for item in by_path().values()}
+        values = {item.path: _shape(item, _get(data, item.path)) for item in by_path().values()}
         defaults = form.defaults()
         shown = {path: defaults[path] if value is None else value for path, value in values.items()}
         return {
@@ -157,6 +157,13 @@ def _get(data: Data, path: str) -> Any:
     return data
 
 
+def _shape(item: Parameter, value: Any) -> Any:
+    """Return a value as its control can show it: a list of rows where one belongs, never a table elsewhere."""
+    if item.kind in form.LISTS:
+        return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else None
+    return str(value) if isinstance(value, (dict, list)) else value
+
+
 def _sparse(data: Data) -> Data:
     """Return what a run's full configuration sets beside the defaults."""
     config, _ = root.parse(data)
@@ -201,4 +208,5 @@ def build(context: AppContext) -> None:
             )
         ],
         elem_id="expert",
+        elem_classes="flush",
     )

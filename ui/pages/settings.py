@@ -62,5 +62,6 @@ def build(context: AppContext) -> None:
         js_on_load=script("settings.js"),
         server_functions=[plain(page.change_setting)],
         elem_id="settings-form",
+        elem_classes="flush",
     )
     context.on_load(page.html, None, shown, queue=False, show_progress="hidden", api_visibility="private")

@@ -4,9 +4,24 @@ const { schema, texts, tiers, defaults } = props.value;
 const TIERS = tiers.map((t) => t.value);
 const remember = (name, value) => localStorage.setItem("athanor.expert." + name, value);
 const recall = (name, otherwise) => localStorage.getItem("athanor.expert." + name) ?? otherwise;
-const view = { tier: recall("tier", props.value.tier), changedOnly: false, search: "", section: recall("section", schema.sections[0].name), panel: recall("panel", "plan"), snapshot: null };
+const view = { tier: recall("tier", props.value.tier), changedOnly: false, search: "", section: recall("section", schema.sections[0].name), panel: recall("panel", "plan"), snapshot: null, tomlEdited: false };
 const byPath = Object.fromEntries(schema.fields.map((field) => [field.path, field]));
 const nodes = {};
+// A call that does not come back (the app was closed) is said, and the next one is tried all the same.
+async function ask(method, argument) {
+  try {
+    return await server[method](argument);
+  } catch {
+    say(texts.unreachable, true);
+    return null;
+  }
+}
+// Changes are sent one after the other, so that an answer never overtakes a later change.
+let sending = Promise.resolve();
+function inTurn(method, argument, note) {
+  sending = sending.then(async () => apply(await ask(method, argument), note));
+  return sending;
+}
 const part = (name) => element.querySelector(`[data-part="${name}"]`);
 
 function fieldNode(field) {
@@ -19,7 +34,7 @@ function fieldNode(field) {
   const label = el("div", { class: "field-label" }, el("label", list ? {} : { for: field.id + "-input" }, field.label), field.unit ? el("small", {}, field.unit) : null, dot, question);
   const body = el("div", { class: "with-button" }, input, browse ? el("button", { type: "button", class: "small-button", "data-browse": field.id, "data-kind": browse }, texts.browse) : null);
   const error = el("p", { class: "field-error", role: "alert", hidden: true });
-  const node = el("div", { class: `field kind-${field.kind}`, id: field.id, "data-path": field.path }, label, body, error, el("p", { class: "field-help", id: field.id + "-input-help" }, field.help));
+  const node = el("div", { class: `field kind-${field.kind} ${field.widget && "widget-" + field.widget}`, id: field.id, "data-path": field.path }, label, body, error, el("p", { class: "field-help", id: field.id + "-input-help" }, field.help));
   if (range(field)) node.querySelector(".field-help").append(el("span", { class: "field-range" }, " " + range(field)));
   nodes[field.path] = { field, node, input, dot, error, list };
   return node;
@@ -29,26 +44,26 @@ function build() {
   const option = (c) => el("option", { value: c.value }, c.label);
   const tierSelect = el("select", { id: "expert-tier", "aria-label": texts.tier, onchange: (e) => { view.tier = e.target.value; remember("tier", view.tier); filter(); } }, ...tiers.map(option));
   tierSelect.value = view.tier;
-  const loader = (name, call) => el("select", { id: "expert-" + name, "data-part": name, "aria-label": texts[name], onchange: async (e) => { const value = e.target.value; e.target.value = ""; if (value) apply(await call(value), texts.loaded); } });
-  const file = el("input", { type: "file", accept: ".toml", hidden: true, onchange: async (e) => { const chosen = e.target.files[0]; if (chosen) apply(await server.set_toml(await chosen.text()), texts.loaded); e.target.value = ""; } });
+  const loader = (name, call) => el("select", { id: "expert-" + name, "data-part": name, "aria-label": texts[name], onchange: async (e) => { const value = e.target.value; e.target.value = ""; if (value) take(call, value); } });
+  const file = el("input", { type: "file", accept: ".toml", hidden: true, onchange: async (e) => { const chosen = e.target.files[0]; if (chosen) take("set_toml", await chosen.text()); e.target.value = ""; } });
   const toolbar = el("div", { class: "expert-toolbar" },
     el("input", { type: "search", id: "expert-search", "data-search": true, placeholder: texts.search, "aria-label": texts.search, oninput: (e) => { view.search = e.target.value.trim().toLowerCase(); filter(); }, onkeydown: (e) => { if (e.key === "Escape") { e.target.value = ""; view.search = ""; filter(); } } }),
     tierSelect,
     el("label", { class: "expert-check" }, el("input", { type: "checkbox", id: "expert-changed", onchange: (e) => { view.changedOnly = e.target.checked; filter(); } }), texts.changed_only),
     el("span", { class: "spacer" }),
-    loader("preset", server.load_preset), loader("history", server.load_run), file,
+    loader("preset", "load_preset"), loader("history", "load_run"), file,
     el("button", { type: "button", class: "plain-button", id: "expert-open", onclick: () => file.click() }, texts.open),
     el("button", { type: "button", class: "plain-button", id: "expert-save", onclick: download }, texts.save),
-    el("button", { type: "button", class: "plain-button", id: "expert-reset", onclick: async () => { if (confirm(texts.reset_confirm)) apply(await server.reset(null)); } }, texts.reset));
+    el("button", { type: "button", class: "plain-button", id: "expert-reset", onclick: () => { if (confirm(texts.reset_confirm)) take("reset", null); } }, texts.reset));
   const sections = schema.sections.map((s) => el("section", { id: "section-" + s.name, "data-section": s.name }, el("h3", {}, s.label), el("div", { class: "fields" }, ...schema.fields.filter((f) => f.section === s.name).map(fieldNode))));
   const rail = el("nav", { class: "expert-sections", "aria-label": texts.nothing }, ...schema.sections.map((s) => el("button", { type: "button", "data-section": s.name, onclick: () => goSection(s.name) }, el("span", {}, s.label), el("b", { hidden: true }))));
   const panels = ["plan", "problems", "toml", "command", "help"];
   const tabs = el("div", { class: "panel-tabs", role: "tablist" }, ...panels.map((name) => el("button", { type: "button", role: "tab", id: "panel-tab-" + name, "data-panel": name, onclick: () => showPanel(name) }, texts[name], el("b", { hidden: true }))));
-  const toml = el("textarea", { id: "expert-toml", "data-part": "toml", spellcheck: "false", "aria-label": texts.toml, rows: 22, oninput: () => { part("toml-apply").disabled = false; } });
+  const toml = el("textarea", { id: "expert-toml", "data-part": "toml", spellcheck: "false", "aria-label": texts.toml, rows: 22, oninput: () => { view.tomlEdited = true; part("toml-apply").disabled = false; }, onchange: applyToml });
   const side = el("aside", { class: "expert-panel" }, tabs,
     el("div", { role: "tabpanel", "data-panel": "plan", "data-part": "plan" }),
-    el("div", { role: "tabpanel", "data-panel": "problems" }, el("ul", { class: "problem-list", "data-part": "problems" })),
-    el("div", { role: "tabpanel", "data-panel": "toml" }, el("p", { class: "quiet" }, texts.toml_help), toml, el("button", { type: "button", class: "plain-button", "data-part": "toml-apply", id: "expert-toml-apply", disabled: true, onclick: async () => apply(await server.set_toml(toml.value), texts.saved) }, texts.toml_apply)),
+    el("div", { role: "tabpanel", "data-panel": "problems" }, el("ul", { class: "expert-problems", "data-part": "problems" })),
+    el("div", { role: "tabpanel", "data-panel": "toml" }, el("p", { class: "quiet" }, texts.toml_help), toml, el("button", { type: "button", class: "plain-button", "data-part": "toml-apply", id: "expert-toml-apply", disabled: true, onclick: applyToml }, texts.toml_apply)),
     el("div", { role: "tabpanel", "data-panel": "command" }, el("pre", { "data-part": "command", id: "expert-command" }), el("button", { type: "button", class: "plain-button", onclick: copyCommand }, texts.copy)),
     el("div", { role: "tabpanel", "data-panel": "help", "data-part": "help" }, el("p", { class: "quiet" }, texts.path_hint)),
     el("p", { class: "expert-message", role: "status", "data-part": "message" }),
@@ -88,6 +103,7 @@ function filter() {
   for (const section of element.querySelectorAll("section[data-section]")) section.hidden = ![...section.querySelectorAll(".field")].some((node) => !node.hidden);
   part("elsewhere").replaceChildren(...hidden);
   part("none").hidden = shown + hidden.length > 0;
+  part("none").textContent = wide ? texts.none : texts.tier_hides;
   for (const button of element.querySelectorAll(".expert-sections button")) {
     const count = changed.filter((path) => byPath[path]?.section === button.dataset.section).length;
     button.querySelector("b").textContent = count;
@@ -135,14 +151,20 @@ function go(path) {
 function problemRow(problem) {
   const known = byPath[problem.path.replace(/\[.*$/, "")];
   const text = [el("b", {}, texts[problem.level]), ` ${problem.title ? problem.title + ": " : ""}${problem.text}`];
-  return el("li", { class: "problem is-" + problem.level }, known ? el("button", { type: "button", "data-problem": problem.path, onclick: () => go(problem.path) }, ...text) : el("span", {}, ...text));
+  return el("li", { class: "expert-problem is-" + problem.level }, known ? el("button", { type: "button", "data-problem": problem.path, onclick: () => go(problem.path) }, ...text) : el("span", {}, ...text));
 }
 
 function options(name, rows) {
   part(name).replaceChildren(el("option", { value: "" }, texts[name]), ...rows.map((row) => el("option", { value: row.value }, row.label)));
 }
 
+function say(text, failed) {
+  part("message").textContent = text;
+  part("message").classList.toggle("is-error", failed);
+}
+
 function apply(snapshot, note = "") {
+  if (!snapshot) return;
   view.snapshot = snapshot;
   const errors = {};
   for (const problem of snapshot.problems) if (problem.level === "error") (errors[problem.path.replace(/\[.*$/, "")] ??= []).push(problem.text);
@@ -150,7 +172,7 @@ function apply(snapshot, note = "") {
     if (list) input.showItems(snapshot.values[path]);
     else showValue(field, input, snapshot.values[path]);
     dot.hidden = !snapshot.changed.includes(path);
-    error.textContent = (errors[path] || []).join(" ");
+    error.textContent = (errors[path] || []).join("\n");
     error.hidden = !errors[path];
     node.classList.toggle("has-error", Boolean(errors[path]));
     if (!list) input.setAttribute("aria-invalid", Boolean(errors[path]));
@@ -161,20 +183,31 @@ function apply(snapshot, note = "") {
   badge.textContent = snapshot.problems.length;
   badge.hidden = !snapshot.problems.length;
   badge.classList.toggle("is-error", Object.keys(errors).length > 0);
-  if (document.activeElement !== part("toml") || !snapshot.failed) { part("toml").value = snapshot.toml; part("toml-apply").disabled = true; }
+  part("toml-apply").disabled = !view.tomlEdited;
+  if (!view.tomlEdited && part("toml").value !== snapshot.toml) part("toml").value = snapshot.toml;
   part("command").textContent = snapshot.command;
   options("preset", snapshot.presets);
   options("history", snapshot.history);
-  part("message").textContent = snapshot.message || note;
-  part("message").classList.toggle("is-error", Boolean(snapshot.failed));
+  say(snapshot.message || note, Boolean(snapshot.failed));
   filter();
 }
 
-// Changes are sent one after the other, so that an answer never overtakes a later change.
-let sending = Promise.resolve();
-function send(field, value) {
-  sending = sending.then(async () => apply(await server.set_value({ path: field.path, value })));
-  return sending;
+const send = (field, value) => inTurn("set_value", { path: field.path, value });
+
+// The whole draft from a file, a preset or a past run: TOML that was being edited gives way to it.
+function take(method, argument) {
+  view.tomlEdited = false;
+  return inTurn(method, argument, texts.loaded);
+}
+
+function applyToml() {
+  if (!view.tomlEdited) return;
+  view.tomlEdited = false;
+  sending = sending.then(async () => {
+    const answer = await ask("set_toml", part("toml").value);
+    view.tomlEdited = view.tomlEdited || !answer || Boolean(answer.failed);
+    apply(answer, texts.saved);
+  });
 }
 
 async function start(queue) {
@@ -185,10 +218,10 @@ async function start(queue) {
   if (!blocked && warnings.length && !confirm(texts.confirm_warnings + "\n" + warnings.join("\n"))) return;
   buttons.forEach((button) => (button.disabled = true));
   try {
-    const answer = await server.start({ queue });
-    apply(answer, answer.run ? (queue ? texts.queued : texts.started) : "");
+    const answer = await ask("start", { queue });
+    apply(answer, answer?.run ? (queue ? texts.queued : texts.started) : "");
     if (blocked) showPanel("problems");
-    if (answer.run && !queue) location.hash = "runs";
+    if (answer?.run && !queue) location.hash = "runs";
   } finally {
     setTimeout(() => buttons.forEach((button) => (button.disabled = false)), 1000);
   }
@@ -208,7 +241,7 @@ async function copyCommand(event) {
 }
 
 build();
-const refresh = async () => apply(await server.snapshot(null));
+const refresh = () => inTurn("snapshot", null);
 window.athanorExpert?.abort();
 window.athanorExpert = new AbortController();
 document.addEventListener("athanor:shown", (event) => event.detail.page === "train" && event.detail.view === "expert" && refresh(), { signal: window.athanorExpert.signal });
