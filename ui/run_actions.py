@@ -22,14 +22,24 @@ from ui.watch import Facts, RunWatch, require
 
 
 def resume(watch: RunWatch, run: RunFolder) -> None:
-    """Go on from the newest checkpoint."""
+    """Go on from the newest checkpoint.
+
+    Raises:
+        UserError: Another run has the machine, or this one cannot be started.
+    """
+    others = supervisor.reattach(watch.runs_dir)
+    if others:
+        raise UserError("run_other_running", value=watch.facts(others[0]).name)
     start_run(run, resume=True)
     watch.forget(run.id)
 
 
-def start(watch: RunWatch, run: RunFolder) -> None:
-    """Start a run that waits."""
-    start_run(run)
+def start(watch: RunWatch, queue: Queue, run: RunFolder) -> None:
+    """Start a run that waits; when another has the machine, it takes its turn in the queue."""
+    if supervisor.reattach(watch.runs_dir):
+        queue.add(run)
+    else:
+        start_run(run)
     watch.forget(run.id)
 
 

@@ -4,6 +4,7 @@ import pytest
 from fake_runs import config, make_run
 
 from backend.config.messages import languages
+from backend.config.problems import UserError
 from backend.runs.queue import Queue
 from ui import run_actions, run_cards, run_detail
 from ui import watch as watch_module
@@ -88,6 +89,13 @@ def test_a_run_goes_to_the_trash_and_comes_back(tmp_path) -> None:
     assert runs.runs() == [] and runs.find(run.id) is None
     run_actions.untrash(runs, trashed)
     assert runs.runs() == [run]
+
+
+def test_a_run_is_not_resumed_beside_another(tmp_path) -> None:
+    stopped = make_run(tmp_path, "stopped", end="stopped")
+    make_run(tmp_path, "busy", alive=True)
+    with pytest.raises(UserError, match="busy"):
+        run_actions.resume(RunWatch(tmp_path), stopped)
 
 
 def test_differences_name_the_parameters(tmp_path) -> None:

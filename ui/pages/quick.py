@@ -212,10 +212,8 @@ class QuickPage:
         watch = self.context.watch
         values = [quick_plan.get(watch.facts(run).data, "model.base_model") for run in watch.runs()[:50]]
         demo = paths.resolve(quick_plan.demo()["model"]["base_model"])
-        there = [
-            value for value in dict.fromkeys(values) if value and _is_there(value) and paths.resolve(value) != demo
-        ]
-        return there[:NUM_RECENT]
+        others = [value for value in dict.fromkeys(values) if value and paths.resolve(value) != demo]
+        return [value for value in others if _is_there(value)][:NUM_RECENT]
 
     def _goal_view(self, data: Data, findings: Findings) -> str:
         flat = flatten(findings.config) if findings.config else {}

@@ -209,7 +209,7 @@ class RunsPage:
             "save": lambda: supervisor.request(run(), "save"),
             "sample": lambda: supervisor.request(run(), "sample"),
             "resume": lambda: run_actions.resume(self.watch, run()),
-            "start": lambda: run_actions.start(self.watch, run()),
+            "start": lambda: run_actions.start(self.watch, self.queue, run()),
             "again": lambda: self.context.draft.replace(run_actions.settings_of(self.watch.facts(run()))),
             "folder": lambda: run_actions.open_folder(run().path),
             "up": lambda: self.queue.move(run(), by=-1),
