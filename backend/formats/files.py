@@ -17,6 +17,8 @@ from torch import Tensor
 from backend.config.problems import UserError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Windows' own numbers, which safetensors reports: ERROR_HANDLE_DISK_FULL and ERROR_DISK_FULL.
+FULL_IN_TEXT = frozenset({39, 112}) if os.name == "nt" else FULL
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except SafetensorError as error:  # carries the system's error as text only
-        full = any(f"os error {code}" in str(error) for code in FULL)
+        full = any(f"(os error {code})" in str(error) for code in FULL_IN_TEXT)
         raise _error(path, full=full, reason=str(error)) from error
     except OSError as error:
         raise _error(path, full=error.errno in FULL, reason=error.strerror or str(error)) from error
@@ -45,6 +47,17 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def flush_folder(path: Path) -> None:
+    """Wait until a folder's entries are on the disk: a rename outlives a power cut only then."""
+    if os.name == "nt":  # a folder cannot be opened there, and NTFS keeps a journal of its own
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write beside `path`; on success it takes its place, on any error it is removed.
@@ -62,6 +75,7 @@ def replacing(path: Path) -> Iterator[Path]:
             flush_to_disk(fresh)
             fresh.chmod(0o644)
             fresh.replace(path)
+            flush_folder(path.parent)
         finally:
             fresh.unlink(missing_ok=True)
 

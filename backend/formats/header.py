@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from backend.config.problems import UserError
 
@@ -67,16 +69,33 @@ def parse_header(text: bytes, *, path: Path, data_start: int, num_bytes: int) ->
     try:
         table = json.loads(text)
         metadata = {str(key): str(value) for key, value in (table.pop("__metadata__", None) or {}).items()}
-        tensors = {
-            name: TensorInfo(str(row["dtype"]), tuple(row["shape"]), *map(int, row["data_offsets"]))
-            for name, row in table.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        tensors = {name: _tensor_info(row) for name, row in table.items()}
+        data_bytes = _num_data_bytes(tensors.values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError("not_safetensors", value=str(path)) from error
-    for info in tensors.values():
-        bits = DTYPE_BITS.get(info.dtype)
-        if bits is not None and (prod(info.shape) * bits + 7) // 8 != info.end - info.begin:
-            raise UserError("not_safetensors", value=str(path))
-    if max((info.end for info in tensors.values()), default=0) > num_bytes - data_start:
+    if data_bytes > num_bytes - data_start:
         raise UserError("safetensors_truncated", value=str(path))
+    if data_bytes < num_bytes - data_start:
+        raise UserError("not_safetensors", value=str(path))
     return Header(tensors, metadata, data_start, num_bytes)
+
+
+def _tensor_info(row: dict[str, Any]) -> TensorInfo:
+    begin, end = row["data_offsets"]
+    shape = tuple(row["shape"])
+    if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
+        raise ValueError("sizes are whole numbers")
+    bits = DTYPE_BITS.get(row["dtype"])
+    if bits is not None and (prod(shape) * bits + 7) // 8 != end - begin:
+        raise ValueError("the bytes do not fit the shape")
+    return TensorInfo(str(row["dtype"]), shape, begin, end)
+
+
+def _num_data_bytes(tensors: Iterable[TensorInfo]) -> int:
+    """Return the length of the data part; the format allows neither holes nor overlaps in it."""
+    position = 0
+    for info in sorted(tensors, key=lambda info: (info.begin, info.end)):
+        if info.begin != position or info.end < position:
+            raise ValueError("a hole or an overlap")
+        position = info.end
+    return position

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
@@ -16,6 +17,13 @@ from backend.config.root import TrainConfig
 from backend.families.specs import FamilySpec
 
 IMPLEMENTATION = "https://github.com/Stability-AI/generative-models"
+# sd-scripts' and Stability's names where they tell a model's prediction type apart.
+VERSIONS = {("sd_v1", "v_prediction"): "sd_v1_v", ("sd_v2", "v_prediction"): "sd_v2_v"}
+ARCHITECTURES = {
+    ("stable-diffusion-v2", "epsilon"): "stable-diffusion-v2-512",
+    ("stable-diffusion-v2", "v_prediction"): "stable-diffusion-v2-768-v",
+}
+LEGACY_HASH = slice(0x100000, 0x110000)
 OPTIMIZERS = {
     "adamw": "torch.optim.adamw.AdamW",
     "adamw8bit": "bitsandbytes.optim.adamw.AdamW8bit",
@@ -27,7 +35,10 @@ OPTIMIZERS = {
 
 @dataclass(frozen=True, slots=True)
 class TrainingFacts:
-    """What the metadata tells of a run beside its configuration. No path, only names: files are shared."""
+    """What the metadata tells of a run beside its configuration. No path, only names: files are shared.
+
+    `num_images` counts repeats, as in sd-scripts; `folders` has (repeats, images) by the folder's name.
+    """
 
     base_model_name: str
     prediction_type: str
@@ -39,7 +50,7 @@ class TrainingFacts:
     started_at: float
     finished_at: float
     base_model_hash: str = ""
-    folder_names: Mapping[str, int] = field(default_factory=dict)
+    folders: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     tag_frequency: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     buckets: Sequence[tuple[tuple[int, int], int]] = ()
 
@@ -109,7 +120,8 @@ def _data(config: TrainConfig, facts: TrainingFacts) -> dict[str, Any]:
         "ss_bucket_no_upscale": data.bucket_no_upscale,
         "ss_bucket_info": json.dumps({"buckets": buckets}),
         "ss_dataset_dirs": json.dumps(
-            {name: {"n_repeats": repeats, "img_count": 0} for name, repeats in facts.folder_names.items()}
+            {name: {"n_repeats": repeats, "img_count": count} for name, (repeats, count) in facts.folders.items()},
+            ensure_ascii=False,
         ),
         "ss_tag_frequency": json.dumps(facts.tag_frequency, ensure_ascii=False),
         "ss_shuffle_caption": data.shuffle_caption,
@@ -128,10 +140,12 @@ def ss_metadata(config: TrainConfig, spec: FamilySpec, facts: TrainingFacts) -> 
         "ss_training_started_at": facts.started_at,
         "ss_training_finished_at": facts.finished_at,
         "ss_output_name": config.output.name,
-        "ss_base_model_version": spec.base_model_version,
+        "ss_base_model_version": VERSIONS.get(
+            (spec.base_model_version, facts.prediction_type), spec.base_model_version
+        ),
         "ss_v2": spec.name == "sd2",
         "ss_sd_model_name": facts.base_model_name,
-        "ss_new_sd_model_hash": facts.base_model_hash or None,
+        "ss_sd_model_hash": facts.base_model_hash or None,
         "ss_clip_skip": config.model.clip_skip if spec.clip_skip else None,
         "ss_max_token_length": config.model.max_token_length,
         **_network(config),
@@ -144,9 +158,10 @@ def ss_metadata(config: TrainConfig, spec: FamilySpec, facts: TrainingFacts) -> 
 def modelspec(config: TrainConfig, spec: FamilySpec, facts: TrainingFacts) -> dict[str, str]:
     """Return Stability's model metadata 1.0.1 (github.com/Stability-AI/ModelSpec)."""
     is_adapter = config.adapter.kind != "full"
+    architecture = ARCHITECTURES.get((spec.architecture, facts.prediction_type), spec.architecture)
     values = {
         "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.architecture": spec.architecture + ("/lora" if is_adapter else ""),
+        "modelspec.architecture": architecture + ("/lora" if is_adapter else ""),
         "modelspec.implementation": IMPLEMENTATION,
         "modelspec.title": config.output.name,
         "modelspec.author": config.output.author,
@@ -168,8 +183,14 @@ def sshs_hashes(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tup
     """
     data = save(dict(state), metadata={key: value for key, value in metadata.items() if key.startswith("ss_")})
     start = 8 + int.from_bytes(data[:8], "little")
-    legacy = hashlib.sha256(data[0x100000 : 0x100000 + 0x10000]).hexdigest()[:8]
-    return hashlib.sha256(data[start:]).hexdigest(), legacy
+    return hashlib.sha256(data[start:]).hexdigest(), hashlib.sha256(data[LEGACY_HASH]).hexdigest()[:8]
+
+
+def legacy_hash(path: Path) -> str:
+    """Return the short hash by which A1111 and sd-scripts first named model files: of 64 KiB at offset 1 MiB."""
+    with path.open("rb") as file:
+        file.seek(LEGACY_HASH.start)
+        return hashlib.sha256(file.read(LEGACY_HASH.stop - LEGACY_HASH.start)).hexdigest()[:8]
 
 
 def lora_metadata(
@@ -177,6 +198,5 @@ def lora_metadata(
 ) -> dict[str, str]:
     """Return everything that stands in a LoRA file's header; `state` is what is written, in its final dtype."""
     metadata = ss_metadata(config, spec, facts)
-    model_hash, legacy_hash = sshs_hashes(state, metadata)
-    hashes = {"sshs_model_hash": model_hash, "sshs_legacy_hash": legacy_hash}
+    hashes = dict(zip(("sshs_model_hash", "sshs_legacy_hash"), sshs_hashes(state, metadata), strict=True))
     return metadata | hashes | modelspec(config, spec, facts)

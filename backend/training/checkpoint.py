@@ -104,7 +104,8 @@ def save(
 
 def find(run: RunFolder) -> Path | None:
     """Return the newest whole checkpoint; what a killed writer left is removed."""
-    remove_leftovers(run.checkpoints_dir)
+    for folder in (run.checkpoints_dir, run.models_dir):
+        remove_leftovers(folder)
     return newest_complete(run.checkpoints_dir)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from backend.formats.files import prepare, save_safetensors
-from backend.formats.metadata import TrainingFacts, lora_metadata, modelspec, tag_frequency
+from backend.formats.metadata import TrainingFacts, legacy_hash, lora_metadata, modelspec, tag_frequency
 from backend.runs.layout import slug
 from backend.training.adapters import lora_state
 from backend.training.session import Session
@@ -21,24 +21,28 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 def facts(session: Session) -> TrainingFacts:
     """Return what the file tells of the run: names of folders, never their paths."""
     by_folder: dict[str, list[str]] = defaultdict(list)
-    repeats: dict[str, int] = {}
+    folders: dict[str, tuple[int, int]] = {}
+    buckets: Counter[tuple[int, int]] = Counter()
     for item in session.placements:
         folder = item.record.path.parent.name
         by_folder[folder].append(item.record.text)
-        repeats[folder] = item.record.num_repeats
+        folders[folder] = (item.record.num_repeats, len(by_folder[folder]))
+        buckets[item.bucket] += item.record.num_repeats
+    base_model = Path(session.config.model.base_model).expanduser()
     return TrainingFacts(
         base_model_name=session.base_model_name,
         prediction_type=session.family.prediction_type,
-        num_images=session.count.num_images,
+        num_images=session.count.samples_per_epoch,
         batches_per_epoch=session.count.batches_per_epoch,
         total_steps=session.count.total_steps,
         step=session.loop.step,
         epoch=session.loop.epoch,
         started_at=session.loop.started_at,
         finished_at=time.time(),
-        folder_names=repeats,
+        base_model_hash=legacy_hash(base_model) if base_model.is_file() else "",
+        folders=folders,
         tag_frequency=tag_frequency(by_folder, session.config.data.caption_separator),
-        buckets=sorted(Counter(item.bucket for item in session.placements).items()),
+        buckets=sorted(buckets.items()),
     )
 
 
