@@ -33,6 +33,11 @@ def router(upstream: Callable[[], str | None], authorised: Callable[[Request], b
     # trust_env off: a proxy of the user's is for the internet, not for this machine.
     client = httpx.AsyncClient(timeout=httpx.Timeout(10, read=None), trust_env=False)
 
+    @routes.get("/font-roboto/{path:path}")
+    async def fonts(request: Request, path: str) -> StreamingResponse:
+        # TensorBoard asks for its fonts at the root, whatever its prefix.
+        return await tensorboard(request, f"font-roboto/{path}")
+
     @routes.api_route("/tensorboard/{path:path}", methods=METHODS)
     async def tensorboard(request: Request, path: str) -> StreamingResponse:
         if not authorised(request):

@@ -45,6 +45,7 @@ def test_path_and_query_are_passed_on_and_what_is_private_is_not(upstream: str) 
     assert answer.status_code == 200 and answer.text == "/tensorboard/data/runs?tag=a%2Fb&x=1|None|None"
     assert "set-cookie" not in answer.headers
     assert client(upstream).get("/tensorboard/missing").status_code == 404
+    assert client(upstream).get("/font-roboto/a.woff2").text.startswith("/tensorboard/font-roboto/a.woff2")
 
 
 def test_it_says_when_tensorboard_is_not_there() -> None:

@@ -105,4 +105,5 @@ function choose() {
 }
 element.addEventListener("change", (event) => event.target.matches(".wall-to") && (event.target.dataset.chosen = 1));
 watch("value", choose);
+new ResizeObserver(choose).observe(element); // also when the page is shown that was hidden
 choose();
