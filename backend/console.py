@@ -13,6 +13,7 @@ from backend.runs import control, supervisor
 from backend.runs.diagnosis import diagnose
 from backend.runs.events import Event, EventReader
 from backend.runs.layout import RunFolder
+from backend.runs.processes import processes
 from backend.runs.view import RunView, fold
 
 POLL_SECONDS = 0.3
@@ -115,7 +116,7 @@ def follow(run: RunFolder, language: str, *, offset: int = 0, stream: TextIO | N
     while True:
         try:
             # Not its status: the end of an earlier process of the run may be seconds old.
-            alive = bool(supervisor.processes(run))
+            alive = bool(processes(run))
             console.show(reader.read())
             if not alive:
                 return _end(run, console)

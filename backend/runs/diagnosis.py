@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
+
 from backend.config.messages import has, translate
 from backend.config.presets import read
 from backend.config.problems import Problem, UserError
-from backend.runs import supervisor
 from backend.runs.layout import RunFolder
+from backend.runs.processes import read_process, status
 from backend.runs.view import RunView
 
 TAIL_BYTES = 48 * 1024
@@ -21,16 +23,20 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     ("gpu_out_of_memory", r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|MPS backend out of memory"),
     (
         "out_of_memory",
-        r"MemoryError|DefaultCPUAllocator: (can't|not enough)|Cannot allocate memory|std::bad_alloc|ArrayMemoryError",
+        r"MemoryError|DefaultCPUAllocator: (can't|not enough)|Cannot allocate memory|std::bad_alloc|WinError 1455\b"
+        r"|paging file is too small|out of shared memory|killed by signal: Killed",
     ),
-    ("disk_full", r"No space left on device|\[Errno 28\]|not enough space on the disk|Disk quota exceeded"),
+    (
+        "disk_full",
+        r"No space left on device|\[Errno 28\]|not enough space on the disk|WinError 112\b|Disk quota exceeded",
+    ),
     (
         "cuda_driver",
         r"driver .*too old|no kernel image is available|CUDA driver version is insufficient"
         r"|CUDA error: (?!out of memory)",
     ),
     ("no_gpu", r"Torch not compiled with CUDA|No CUDA GPUs are available|Found no NVIDIA driver"),
-    ("port_in_use", r"Address already in use|EADDRINUSE|\[Errno 98\]|WinError 10048"),
+    ("port_in_use", r"Address already in use|EADDRINUSE|\[Errno 98\]|WinError 100(48|13)\b"),
     ("hub_gated", r"GatedRepoError|401 Client Error|403 Client Error|is gated"),
     (
         "hub_offline",
@@ -38,14 +44,26 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     ),
     ("missing_package", r"ModuleNotFoundError|ImportError|No module named"),
     ("permission", r"PermissionError|\[Errno 13\]|Access is denied|WinError 5\b|Read-only file system"),
-    ("missing_file", r"FileNotFoundError|\[Errno 2\]"),
+    ("missing_file", r"FileNotFoundError|\[Errno 2\]|WinError [23]\b"),
     ("wrong_model", r"size mismatch for|Error\(s\) in loading state_dict|SafetensorError|HeaderTooLarge|InvalidHeader"),
     ("corrupt_image", r"UnidentifiedImageError|image file is truncated|DecompressionBomb"),
     ("nan_loss", r"loss is (nan|inf)"),
 )
-KILLED = re.compile(r"SIGKILL|Signal 9|exitcode: -9|exit code -9|died with .*9|\bKilled\b|oom-kill")
-# What tells nothing by itself: accelerate's own epilogue.
-NOISE = re.compile(r"CalledProcessError|returned non-zero exit status|accelerate/commands|ChildFailedError")
+# How a process was ended, as accelerate, torchrun or a shell tell it.
+SIGNALS: tuple[tuple[str, str], ...] = (
+    ("killed", r"SIGKILL|Signal 9\b|exitcode *: -9\b|^Killed$|oom-kill"),
+    ("native_crash", r"SIGSEGV|SIGABRT|SIGBUS|SIGILL|SIGFPE|exitcode *: -(4|6|7|8|11)\b|\b(3221225477|3221226505)\b"),
+    ("terminated", r"died with <Signals\.(SIGTERM|SIGINT|SIGHUP)|SignalException|Received Signals\.SIG(TERM|INT|HUP)"),
+)
+OUR_SIGNALS = ("killed", "killed_early", "terminated")  # what ending an overdue run looks like
+TRACEBACK = "Traceback (most recent call last)"
+# What the launchers add of their own, which tells nothing, or tells it of processes that they ended themselves.
+LAUNCHER = re.compile(r"accelerate[/\\.]commands|torch[/\\]distributed[/\\](run|launcher|elastic)|CalledProcessError")
+NOISE = re.compile(
+    r"CalledProcessError|returned non-zero exit status|accelerate[/\\]commands|ChildFailedError|forcefully exiting"
+    r"|died with <Signals"
+)
+LAST_LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +90,26 @@ class Diagnosis:
 
 
 def tail(run: RunFolder) -> str:
-    """Return the end of what the processes printed."""
+    """Return the end of what the processes of the last launch printed."""
+    begin = int(read_process(run).get("console_bytes", 0))
     try:
         with run.console_path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - TAIL_BYTES))
+            file.seek(max(begin if begin <= size else 0, size - TAIL_BYTES))
             return file.read().decode("utf-8", "replace").replace("\r", "\n")
-    except OSError:
+    except FileNotFoundError:
         return ""
+
+
+def without_launcher(text: str) -> str:
+    """Cut off the traceback of the launcher itself, which follows that of the trainer."""
+    before, mark, last = text.rpartition(TRACEBACK)
+    return before if mark and LAUNCHER.search(last) else text
 
 
 def evidence(text: str, pattern: str = "") -> tuple[str, ...]:
     """Return the lines around the last one that matches, without the launcher's own epilogue."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not NOISE.search(line)]
+    lines = [line.rstrip() for line in without_launcher(text).splitlines() if line.strip() and not NOISE.search(line)]
     hits = [index for index, line in enumerate(lines) if pattern and re.search(pattern, line, re.IGNORECASE)]
     end = hits[-1] + 1 if hits else len(lines)
     return tuple(line[:400] for line in lines[max(0, end - EVIDENCE_LINES) : end])
@@ -112,9 +137,24 @@ def _config(run: RunFolder) -> Mapping[str, Any]:
 
 
 def _from_text(run: RunFolder, text: str) -> Diagnosis | None:
-    for code, pattern in PATTERNS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return Diagnosis(code, remedies=remedies(code, _config(run)), evidence=evidence(text, pattern))
+    """Look for a known cause: in the last traceback, and then in the last lines."""
+    told = without_launcher(text)
+    last_lines = "\n".join(told.splitlines()[-LAST_LINES:])
+    for where in (told.rpartition(TRACEBACK)[2] if TRACEBACK in told else "", last_lines):
+        for code, pattern in PATTERNS:
+            if re.search(pattern, where, re.IGNORECASE):
+                return Diagnosis(code, remedies=remedies(code, _config(run)), evidence=evidence(text, pattern))
+    return None
+
+
+def _from_signal(run: RunFolder, text: str, step: int, *, had_begun: bool) -> Diagnosis | None:
+    """Look for the signal that ended the trainer."""
+    lines = "\n".join(line for line in text.splitlines()[-LAST_LINES:] if "forcefully exiting" not in line)
+    for code, pattern in SIGNALS:
+        if re.search(pattern, lines, re.MULTILINE):
+            changes = remedies("out_of_memory", _config(run)) if code == "killed" else ()
+            name = "killed_early" if code == "killed" and not had_begun else code
+            return Diagnosis(name, {"step": step}, changes, evidence(text))
     return None
 
 
@@ -133,17 +173,22 @@ def _from_error(run: RunFolder, error: Mapping[str, Any]) -> Diagnosis:
 
 def diagnose(run: RunFolder, view: RunView) -> Diagnosis | None:
     """Explain a run that failed or crashed; None for any other."""
-    status = supervisor.status(run)
-    if status == "failed":
+    state = status(run)
+    if state == "failed":
         return _from_error(run, view.error or {})
-    if status != "crashed":
-        return None
-    text = tail(run)
-    if KILLED.search(text) or not text.strip():
-        code = "killed" if view.phase else "killed_early"
-        return Diagnosis(code, {"step": view.step}, remedies("out_of_memory", _config(run)), evidence(text))
-    found = _from_text(run, text)
+    return _crash(run, view) if state == "crashed" else None
+
+
+def _crash(run: RunFolder, view: RunView) -> Diagnosis:
+    """Explain processes that went without a word, from the strongest sign to the weakest."""
+    text, params, had_begun = tail(run), {"step": view.step}, bool(view.phase)
+    found = _from_signal(run, text, view.step, had_begun=had_begun) or _from_text(run, text)
+    if (run.control_dir / "stop").exists() and (found is None or found.code in OUR_SIGNALS):
+        return Diagnosis("ended_by_stop", params, evidence=evidence(text))
     if found is not None:
         return found
-    code = "vanished" if view.phase else "did_not_start"
-    return Diagnosis(code, {"step": view.step}, evidence=evidence(text))
+    if re.search(rf"{re.escape(TRACEBACK)}|^\S*error\b", without_launcher(text), re.IGNORECASE | re.MULTILINE):
+        return Diagnosis("vanished" if had_begun else "did_not_start", params, evidence=evidence(text))
+    if view.last_event_at is not None and view.last_event_at < psutil.boot_time():
+        return Diagnosis("restarted", params, evidence=evidence(text))
+    return Diagnosis("killed" if had_begun else "killed_early", params, evidence=evidence(text))

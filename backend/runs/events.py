@@ -20,6 +20,7 @@ import json
 import math
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,24 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def count_lines(path: Path) -> tuple[int, bool]:
+    """Return how many lines a log has, the last one counted even if it is a half, and whether it is whole."""
+    count, last = 0, b"\n"
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                count, last = count + 1, line
+    return count, last.endswith(b"\n")
+
+
 class EventWriter:
     """Appends events; safe to use from several threads, and again after a resume."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._seq = sum(1 for _ in path.open("rb")) if path.exists() else 0
+        self._seq, whole = count_lines(path)
         self._file = path.open("ab")
-        if self._seq and path.read_bytes()[-1:] != b"\n":
+        if not whole:
             self._file.write(b"\n")  # a killed writer left half a line
 
     def emit(self, kind: str, **fields: Any) -> None:
@@ -63,27 +74,41 @@ class EventWriter:
         self._file.close()
 
 
-class EventReader:
-    """Reads what was appended since the last read, up to the last whole line."""
+def parse_line(line: bytes) -> Event | None:
+    """Return the event of a line; None when it is none."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(event, dict) and isinstance(event.get("kind"), str)
+    return event if whole and isinstance(event.get("seq"), int) and isinstance(event.get("t"), int | float) else None
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+
+class EventReader:
+    """Reads what was appended since the last read, up to the last whole line.
+
+    With `kinds`, lines of other kinds are passed over unparsed, which makes a long log quick to look through.
+    """
+
+    def __init__(self, path: Path, offset: int = 0, *, kinds: frozenset[str] = frozenset()) -> None:
         self.path = path
         self.offset = offset
         self.num_bad_lines = 0
+        self._kinds = kinds
+        self._marks = [f'"{kind}"'.encode() for kind in kinds]
 
     def read(self) -> list[Event]:
-        """Return the new events; a line that is no JSON object is counted and passed over."""
+        """Return the new events; a line that is no event is counted and passed over."""
         events: list[Event] = []
         while chunk := self._chunk():
             for line in chunk.splitlines():
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    event = None
-                if isinstance(event, dict) and "kind" in event:
-                    events.append(event)
-                elif line.strip():
+                if not line.strip() or (self._marks and not any(mark in line for mark in self._marks)):
+                    continue
+                event = parse_line(line)
+                if event is None:
                     self.num_bad_lines += 1
+                elif not self._kinds or event["kind"] in self._kinds:
+                    events.append(event)
         return events
 
     def _chunk(self) -> bytes:
@@ -134,4 +159,6 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stop.wait(self._seconds):
-            self._writer.emit("heartbeat", idle_seconds=round(time.monotonic() - self._moved_at, 1), **self._state)
+            idle_seconds = round(time.monotonic() - self._moved_at, 1)
+            with suppress(OSError):  # a full disk: the trainer itself reports it, and the next beat tries again
+                self._writer.emit("heartbeat", idle_seconds=idle_seconds, **self._state)

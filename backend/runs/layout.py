@@ -15,8 +15,10 @@ TRASH = ".trash"
 NAME = re.compile(r"^(\d{8}-\d{6})-(.+)$")
 # Windows refuses these characters and device names in a folder's name.
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]+|\s+')
-RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)$", re.IGNORECASE)
+RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 MAXIMUM_SLUG = 60
+# A folder's name has at most 255 bytes; the time, a counter and endings of files want some of them.
+MAXIMUM_SLUG_BYTES = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class RunFolder:
 
 def slug(name: str) -> str:
     """Return a name that every file system takes; letters of any language are kept."""
-    text = FORBIDDEN.sub("-", unicodedata.normalize("NFC", name)).strip("-. ")[:MAXIMUM_SLUG].strip("-. ")
+    text = FORBIDDEN.sub("-", unicodedata.normalize("NFC", name)).strip("-. ")[:MAXIMUM_SLUG]
+    text = text.encode("utf-8", "ignore")[:MAXIMUM_SLUG_BYTES].decode("utf-8", "ignore").strip("-. ")
     return f"run-{text}" if not text or RESERVED.match(text) else text
 
 

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from backend.config.presets import read, write_text
+from backend.config.presets import write_text
 from backend.config.problems import Problem, UserError
+from backend.config.root import load
 from backend.runs import supervisor
 from backend.runs.events import EventWriter
 from backend.runs.layout import RunFolder, list_runs
 from backend.runs.locks import take
+from backend.runs.processes import processes
 
 Starter = Callable[[RunFolder], object]
+LOCK_SECONDS = 5.0
+# The place of a run whose marker cannot be read: behind all others.
+UNKNOWN = 10**9
 
 
 def start_run(run: RunFolder, *, resume: bool = False, python: str = sys.executable) -> int:
     """Launch a run on the devices that its own configuration names."""
-    hardware = read(run.config_path).get("hardware", {})
+    hardware = load(run.config_path).hardware
     return supervisor.launch(
         run,
         python=python,
         resume=resume,
-        num_processes=int(hardware.get("num_processes", 1)),
-        gpu_ids=str(hardware.get("gpu_ids", "")),
-        device=str(hardware.get("device", "auto")),
+        num_processes=hardware.num_processes,
+        gpu_ids=hardware.gpu_ids,
+        device=hardware.device,
     )
 
 
@@ -44,15 +51,34 @@ class Queue:
         waiting = [(self._position(run), run.id, run) for run in list_runs(self.runs_dir) if run.queued_path.exists()]
         return [run for _, _, run in sorted(waiting, key=lambda row: row[:2])]
 
-    def _position(self, run: RunFolder) -> float:
+    def _position(self, run: RunFolder) -> int:
         try:
-            return float(json.loads(run.queued_path.read_text(encoding="utf-8"))["position"])
+            return int(json.loads(run.queued_path.read_text(encoding="utf-8"))["position"])
         except (OSError, ValueError, KeyError, TypeError):
-            return float("inf")
+            return UNKNOWN
 
-    def _place(self, runs: list[RunFolder]) -> None:
-        for position, run in enumerate(runs):
-            write_text(run.queued_path, json.dumps({"position": position}))
+    def _place(self, run: RunFolder, position: int) -> None:
+        write_text(run.queued_path, json.dumps({"position": position}))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the order, so that nobody starts a run while we move it.
+
+        Raises:
+            UserError: The runs folder cannot be written to, or somebody keeps the order for long.
+        """
+        deadline = time.monotonic() + LOCK_SECONDS
+        try:
+            lock = self._lock_path.open("a+b")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UserError("runs_dir_unwritable", value=str(self.runs_dir), reason=reason) from error
+        with lock:
+            while not take(lock):
+                if time.monotonic() > deadline:
+                    raise UserError("queue_busy")
+                time.sleep(0.05)
+            yield
 
     def add(self, run: RunFolder) -> None:
         """Put a run at the end.
@@ -60,9 +86,11 @@ class Queue:
         Raises:
             UserError: It is running.
         """
-        if supervisor.status(run) in supervisor.LIVE:
-            raise UserError("run_running", value=run.name)
-        self._place([*(other for other in self.runs() if other != run), run])
+        with self._locked():
+            if supervisor.status(run) in supervisor.LIVE:
+                raise UserError("run_running", value=run.name)
+            last = max((self._position(other) for other in self.runs()), default=-1)
+            self._place(run, int(last) + 1 if last < UNKNOWN else UNKNOWN)
 
     def remove(self, run: RunFolder) -> None:
         """Take a run out; its folder stays."""
@@ -70,11 +98,14 @@ class Queue:
 
     def move(self, run: RunFolder, *, by: int) -> None:
         """Move a waiting run up (negative) or down."""
-        order = self.runs()
-        if run in order:
+        with self._locked():
+            order = self.runs()
+            if run not in order:
+                return
             index = order.index(run)
             order.insert(max(0, min(len(order) - 1, index + by)), order.pop(index))
-            self._place(order)
+            for position, waiting in enumerate(order):
+                self._place(waiting, position)
 
     @property
     def paused(self) -> bool:
@@ -89,17 +120,21 @@ class Queue:
         else:
             self._paused_path.unlink(missing_ok=True)
 
+    def _is_busy(self) -> bool:
+        """Tell whether a run is being worked on, or has ended and its process still holds the card's memory."""
+        return any(processes(run) for run in list_runs(self.runs_dir))
+
     def tick(self) -> RunFolder | None:
         """Start the next run when none is running; called every second or so by every window.
 
         Returns:
-            The run that was started.
+            The run that was started, or could not be and says why.
         """
-        if self.paused or not self.runs() or supervisor.reattach(self.runs_dir):
+        if self.paused or not self.runs() or self._is_busy():
             return None
         with self._lock_path.open("a+b") as lock:
             waiting = self.runs() if take(lock) else []
-            if not waiting or supervisor.reattach(self.runs_dir):
+            if not waiting or self._is_busy():
                 return None
             return self._start_next(waiting[0])
 
@@ -112,7 +147,7 @@ class Queue:
         return run
 
     def _fail(self, run: RunFolder, problem: Problem) -> None:
-        """Record in the run itself why it did not start, so that it does not hold up the others."""
+        """Record in the run itself why it did not start; it does not hold up the others."""
         writer = EventWriter(run.events_path)
         error = {"code": problem.code, "params": problem.params, "path": problem.path, "traceback": ""}
         writer.emit("end", status="failed", step=0, error=error)

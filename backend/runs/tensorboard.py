@@ -1,4 +1,4 @@
-"""TensorBoard on demand: one child on a local port, on the log folder that is looked at."""
+"""TensorBoard on demand: one child on a local port, on the log folder that is looked at; it ends with us."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from backend.config.problems import UserError
-from backend.runs.supervisor import free_port
+from backend.runs.supervisor import PROJECT_DIR, free_port
 
 PATH_PREFIX = "/tensorboard"
 START_SECONDS = 60.0
@@ -53,15 +53,22 @@ class TensorBoard:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
         self._process, self.port = None, None
 
     def _start(self, log_dir: Path, log_path: Path) -> int:
         port = free_port()
-        command = [self._python, "-m", "tensorboard.main", "--logdir", str(log_dir), "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--path_prefix", PATH_PREFIX, "--reload_interval", "5"]
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        with log_path.open("wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        command = [self._python, "-m", "backend.runs.tied", "tensorboard.main", "--logdir", str(log_dir.absolute())]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--path_prefix", PATH_PREFIX, "--reload_interval", "5"]
+        try:
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            with log_path.open("wb") as log:
+                self._process = subprocess.Popen(
+                    command, cwd=PROJECT_DIR, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+                )
+        except OSError as error:
+            raise UserError("tensorboard_failed", reason=error.strerror or str(error)) from error
         self._log_dir = log_dir
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
