@@ -156,8 +156,8 @@ def test_the_queue_is_put_in_order(page: Page) -> None:
 def test_the_demo_fills_everything(page: Page) -> None:
     page.evaluate("location.hash = 'train/quick'")
     page.locator("[data-action=demo]").click()
-    expect(page.locator("#quick-name, #quick-output-name").locator("input, textarea")).to_have_value("zkz-demo")
-    expect(page.locator(".quick-sentence")).to_contain_text("440 steps")
+    expect(page.locator("#quick-output-name").locator("input, textarea")).to_have_value("zkz-demo")
+    expect(page.locator(".quick-sentence")).to_contain_text("22 images x 10 repeats")
 
 
 def test_a_folder_is_picked_in_our_own_dialog(page: Page, home: Path) -> None:
