@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import webbrowser
-from threading import Timer
 
 import uvicorn
 
@@ -15,7 +12,7 @@ from backend.config.problems import UserError
 from backend.runs.locks import AppLock
 from ui.app import make_app
 from ui.context import Services
-from ui.serving import address, choose_port, read_login
+from ui.serving import address, choose_port, host_of, open_browser, read_login
 
 
 def arguments() -> argparse.Namespace:
@@ -23,7 +20,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="gui.py", description=__doc__)
     parser.add_argument("--port", type=int, default=7861, help="the first port to try (7861)")
     parser.add_argument("--listen", action="store_true", help="let other computers of the network in; needs --login")
-    parser.add_argument("--login", default=os.environ.get("ATHANOR_LOGIN", ""), help="NAME:PASSWORD, or ATHANOR_LOGIN")
+    parser.add_argument("--login", default="", help="NAME:PASSWORD, or ATHANOR_LOGIN")
     parser.add_argument("--root-path", default="", help="the path that a reverse proxy puts in front, e.g. /athanor")
     parser.add_argument("--runs-dir", default="", help="where runs are kept")
     parser.add_argument("--lang", default="", choices=["", *languages()], help="language of the app")
@@ -48,11 +45,11 @@ def main() -> int:
         print(translate("gui.port_taken", language, value=options.port, port=port))
     print(translate("gui.open", language, url=url), flush=True)
     if not options.no_browser:
-        Timer(1.5, webbrowser.open, [url]).start()
-    host = "0.0.0.0" if options.listen else "127.0.0.1"
-    app = make_app(services, login=login, root_path=options.root_path.rstrip("/"))
+        open_browser(url)
+    host, root_path = host_of(listen=options.listen), options.root_path.rstrip("/")
+    app = make_app(services, login=login, root_path=root_path)
     try:
-        uvicorn.run(app, host=host, port=port, log_level="warning", root_path=options.root_path.rstrip("/"))
+        uvicorn.run(app, host=host, port=port, log_level="warning", root_path=root_path)
     finally:
         services.tensorboard.stop()
         lock.release()

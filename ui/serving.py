@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import webbrowser
+from threading import Timer
 
 from backend.config.problems import UserError
 
@@ -26,13 +28,23 @@ def is_free(port: int, host: str) -> bool:
     return True
 
 
+def host_of(*, listen: bool) -> str:
+    """Return the address to listen on: this machine alone, unless others are let in."""
+    return "0.0.0.0" if listen else "127.0.0.1"
+
+
+def open_browser(url: str) -> None:
+    """Open a tab as soon as the app may be expected to answer."""
+    Timer(1.5, webbrowser.open, [url]).start()
+
+
 def choose_port(wanted: int, *, listen: bool) -> int:
     """Return the wanted port, or the next free one.
 
     Raises:
         UserError: None of the next fifty is free.
     """
-    host = "0.0.0.0" if listen else "127.0.0.1"
+    host = host_of(listen=listen)
     for port in range(wanted, min(wanted + NUM_PORTS, 65536)):
         if is_free(port, host):
             return port
@@ -40,11 +52,12 @@ def choose_port(wanted: int, *, listen: bool) -> int:
 
 
 def read_login(text: str, *, listen: bool) -> tuple[str, str] | None:
-    """Return name and password.
+    """Return name and password; without any, those of the environment's ATHANOR_LOGIN.
 
     Raises:
         UserError: They are missing although others may come in, or not written as NAME:PASSWORD.
     """
+    text = text or os.environ.get("ATHANOR_LOGIN", "")
     name, colon, password = text.partition(":")
     if text and not (colon and name and password):
         raise UserError("login_invalid")

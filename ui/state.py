@@ -61,7 +61,7 @@ class Draft:
         Raises:
             UserError: It is not TOML; the draft stays.
         """
-        data = presets.parse(text)
+        data = presets.parse(text, path=self.path.name)
         with self._lock:
             self._write(text, data)
 

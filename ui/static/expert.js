@@ -9,12 +9,12 @@ const byPath = Object.fromEntries(schema.fields.map((field) => [field.path, fiel
 const nodes = {};
 // A call that does not come back (the app was closed) is said, and the next one is tried all the same.
 async function ask(method, argument) {
-  try {
-    return await server[method](argument);
-  } catch {
+  const answer = await Promise.resolve(server[method](argument)).catch(() => null);
+  if (!answer?.values) {
     say(texts.unreachable, true);
     return null;
   }
+  return answer;
 }
 // Changes are sent one after the other, so that an answer never overtakes a later change.
 let sending = Promise.resolve();
