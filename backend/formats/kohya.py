@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from backend.config.problems import UserError
+
 PEFT_PREFIX = "base_model.model."
 # peft's name of each half, and kohya's.
 HALVES = (("lora_A", "lora_down"), ("lora_B", "lora_up"))
@@ -56,16 +58,20 @@ def from_kohya(
 
     Returns:
         peft's state, and the alpha of each module (its rank where the file has none).
+
+    Raises:
+        UserError: `lora_incomplete`: a module has only one of its two halves.
     """
     halves = {kohya: peft for peft, kohya in HALVES}
     lora: dict[str, Tensor] = {}
     alphas: dict[str, float] = {}
     for file_name, module in modules.items():
         name = f"{prefix}_{file_name}"
-        for kohya, peft in halves.items():
-            if f"{name}.{kohya}.weight" in state:
-                lora[f"{module}.{peft}.weight"] = state[f"{name}.{kohya}.weight"]
-        down = state.get(f"{name}.lora_down.weight")
-        if down is not None:
-            alphas[module] = float(state.get(f"{name}.alpha", down.shape[0]))
+        found = {peft: state[key] for kohya, peft in halves.items() if (key := f"{name}.{kohya}.weight") in state}
+        if not found:
+            continue
+        if len(found) < len(halves):
+            raise UserError("lora_incomplete", value=name)
+        lora |= {f"{module}.{peft}.weight": tensor for peft, tensor in found.items()}
+        alphas[module] = float(state.get(f"{name}.alpha", found["lora_A"].shape[0]))
     return lora, alphas
