@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 SUPPORTED = ((3, 11), (3, 13))
 ROOT = Path(__file__).resolve().parent
@@ -164,9 +165,9 @@ def satisfied(have: dict[str, object], want: dict[str, object]) -> bool:
 # ---- installing
 
 
-def locked(handle: object) -> bool:
+def locked(handle: IO[bytes]) -> bool:
     """Take the operating system's lock on an open file; it goes with the process, however that ends."""
-    number = handle.fileno()  # type: ignore[attr-defined]
+    number = handle.fileno()
     try:
         if os.name == "nt":
             import msvcrt
@@ -349,7 +350,8 @@ def main(argv: list[str]) -> int:
     """Run the launcher."""
     check_python()
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     torch_index, arguments = take_option(argv, "--torch-index")
     command = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "gui"
     if command not in COMMANDS or arguments[:1] in (["-h"], ["--help"]) and command in ("install", "doctor"):
