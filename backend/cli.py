@@ -25,7 +25,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The configurati
 Sets = Annotated[
     list[str], typer.Option("--set", metavar="a.b=c", help="Change one parameter; can be given several times.")
 ]
-RunsDir = Annotated[str, typer.Option(metavar="DIR", help="Where runs are kept, instead of output.runs_dir.")]
+RunsDir = Annotated[str, typer.Option(metavar="DIR", help="Where runs are kept.")]
 Language = Annotated[str, typer.Option("--lang", help="en or zh-CN; the system's language when not given.")]
 
 
@@ -46,12 +46,8 @@ def _tell(problems: list[Problem], language: str) -> bool:
     return any(problem.level == "error" for problem in problems)
 
 
-def _load(file: Path, sets: list[str], runs_dir: str = "") -> TrainConfig:
-    config = paths.absolute(load(paths.resolve(str(file)), sets))
-    if not runs_dir:
-        return config
-    folder = str(Path(runs_dir).expanduser().absolute())
-    return config.model_copy(update={"output": config.output.model_copy(update={"runs_dir": folder})})
+def _load(file: Path, sets: list[str]) -> TrainConfig:
+    return paths.absolute(load(paths.resolve(str(file)), sets))
 
 
 def machine_memory(device: str) -> int:
@@ -60,14 +56,15 @@ def machine_memory(device: str) -> int:
     return max((card.total_bytes for card in cards), default=0) or gpu.system().total_bytes
 
 
-def _examine(config: TrainConfig, language: str) -> bool:
+def _examine(config: TrainConfig, language: str, runs_dir: str = "") -> bool:
     """Print every problem and the plan; returns whether the configuration can run."""
     found = scan(config.data)
     planned, problems = preflight.preflight(
         config,
         found,
+        runs_dir=paths.runs_dir(runs_dir),
         memory_bytes=machine_memory(config.hardware.device),
-        seconds_per_step=preflight.measured_seconds_per_step(config, paths.runs_dir(config.output.runs_dir)),
+        seconds_per_step=preflight.measured_seconds_per_step(config, paths.runs_dir(runs_dir)),
     )
     if _tell(problems, language):
         return False
@@ -85,8 +82,8 @@ def _examine(config: TrainConfig, language: str) -> bool:
     return True
 
 
-def _new_run(config: TrainConfig) -> RunFolder:
-    folder = paths.runs_dir(config.output.runs_dir)
+def _new_run(config: TrainConfig, runs_dir: str) -> RunFolder:
+    folder = paths.runs_dir(runs_dir)
     return create_run(folder, config.output.name, presets.to_toml(presets.plain(config)))
 
 
@@ -120,10 +117,10 @@ def train(
         raise typer.Exit(_train(_find_run(resume, runs_dir), language, resume=True))
     if file is None:
         raise typer.BadParameter("FILE.toml or --resume RUN is needed")
-    config = _load(file, sets, runs_dir)
-    if not _examine(config, language):
+    config = _load(file, sets)
+    if not _examine(config, language, runs_dir):
         raise typer.Exit(REFUSED)
-    raise typer.Exit(_train(_new_run(config), language))
+    raise typer.Exit(_train(_new_run(config, runs_dir), language))
 
 
 @app.command()
@@ -154,10 +151,10 @@ def schema(
 def run_demo(sets: Sets = [], runs_dir: RunsDir = "", language: Language = "") -> None:  # noqa: B006
     """Train the embedded demo and say where its pictures and its LoRA are."""
     language = _language(language)
-    config = _load(demo.PRESET, sets, runs_dir)
-    if not _examine(config, language):
+    config = _load(demo.PRESET, sets)
+    if not _examine(config, language, runs_dir):
         raise typer.Exit(REFUSED)
-    run = _new_run(config)
+    run = _new_run(config, runs_dir)
     code = _train(run, language)
     if code == 0:
         results = demo.results(run)

@@ -47,13 +47,19 @@ class Plan:
 
 
 def plan(
-    config: TrainConfig, found: Scan, *, memory_bytes: int | None = None, seconds_per_step: float | None = None
+    config: TrainConfig,
+    found: Scan,
+    *,
+    runs_dir: Path | None = None,
+    memory_bytes: int | None = None,
+    seconds_per_step: float | None = None,
 ) -> Plan:
     """Count the steps and estimate memory, disk and time.
 
     Args:
         config: A configuration without errors of its own.
         found: Its pictures; at least one.
+        runs_dir: Where the run will be kept; the default folder when None.
         memory_bytes: The memory of the card (or of the machine) when it is known.
         seconds_per_step: What a step took in an earlier run like this.
     """
@@ -68,7 +74,7 @@ def plan(
         seconds=None if seconds_per_step is None else seconds_per_step * count.total_steps,
         problems=[
             *_memory_problems(config, memory, memory_bytes),
-            *_disk_problems(config, disk),
+            *_disk_problems(config, disk, runs_dir or paths.runs_dir()),
             *_size_problems(placements),
         ],
         buckets=dict(sorted(Counter(item.bucket for item in placements).items())),
@@ -79,6 +85,7 @@ def preflight(
     config: TrainConfig,
     found: Scan | None = None,
     *,
+    runs_dir: Path | None = None,
     memory_bytes: int | None = None,
     seconds_per_step: float | None = None,
 ) -> tuple[Plan | None, list[Problem]]:
@@ -87,6 +94,7 @@ def preflight(
     Args:
         config: The configuration.
         found: The scan of its pictures, when it was made already.
+        runs_dir: Where the run will be kept; the default folder when None.
         memory_bytes: As for `plan`.
         seconds_per_step: As for `plan`.
 
@@ -99,10 +107,11 @@ def preflight(
         return None, [error.problem]
     found = scan(config.data) if found is None else found
     own = check(config, facts)
-    problems = [*own, *verify_base_model(paths.absolute(config).model), *found.problems, *_output_problems(config)]
+    problems = [*own, *verify_base_model(paths.absolute(config).model), *found.problems]
+    problems += _output_problems(config, runs_dir or paths.runs_dir())
     planned = None
     if found.images and not any(problem.level == "error" and problem.path.startswith("data.") for problem in own):
-        planned = plan(config, found, memory_bytes=memory_bytes, seconds_per_step=seconds_per_step)
+        planned = plan(config, found, runs_dir=runs_dir, memory_bytes=memory_bytes, seconds_per_step=seconds_per_step)
         problems += planned.problems
     return planned, sorted(problems, key=lambda problem: problem.level != "error")
 
@@ -127,10 +136,10 @@ def _size_problems(placements: list[Placement]) -> Iterator[Problem]:
         yield Problem("warning", "images_small", "data.bucket_no_upscale", {"num": len(small), "names": listed})
 
 
-def _disk_problems(config: TrainConfig, disk: DiskEstimate) -> Iterator[Problem]:
+def _disk_problems(config: TrainConfig, disk: DiskEstimate, runs_dir: Path) -> Iterator[Problem]:
     """Compare what is written with what is free, summed by disk."""
     wanted = (
-        (paths.runs_dir(config.output.runs_dir), disk.checkpoints + disk.models, "output.runs_dir"),
+        (runs_dir, disk.checkpoints + disk.models, "output.name"),
         (paths.cache_dir(config.cache.dir), disk.caches, "cache.dir"),
     )
     needs: dict[int, float] = defaultdict(float)
@@ -145,9 +154,9 @@ def _disk_problems(config: TrainConfig, disk: DiskEstimate) -> Iterator[Problem]
             return
 
 
-def _output_problems(config: TrainConfig) -> Iterator[Problem]:
+def _output_problems(config: TrainConfig, runs_dir: Path) -> Iterator[Problem]:
     """Try to write where the run will be written."""
-    wanted = [(paths.runs_dir(config.output.runs_dir), "output.runs_dir")]
+    wanted = [(runs_dir, "output.name")]
     if config.cache.latents or config.cache.text_embeddings:
         wanted.append((paths.cache_dir(config.cache.dir), "cache.dir"))
     for folder, path in wanted:

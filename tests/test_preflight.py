@@ -184,10 +184,10 @@ def test_a_folder_that_cannot_be_written_and_a_disk_that_is_too_small(
     pictures: Path, tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    config = configured(pictures, tiny_folder("sd15"), output={"runs_dir": str(tmp_path / "file" / "runs")})
-    _, problems = preflight.preflight(config)
+    config = configured(pictures, tiny_folder("sd15"))
+    _, problems = preflight.preflight(config, runs_dir=tmp_path / "file" / "runs")
     assert codes(problems)["folder_unwritable"] == "error"
-    assert problems[0].path == "output.runs_dir"
+    assert str(tmp_path / "file" / "runs") in problems[0].text()
     huge = configured(pictures, "a/b", adapter={"kind": "full"}, output={"keep_last_n_checkpoints": 100_000_000})
     _, problems = preflight.preflight(huge)
     assert codes(problems)["disk_small"] == "error"

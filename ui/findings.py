@@ -66,7 +66,9 @@ class Finder:
         found = self._scan(config.data)
         seconds = preflight.measured_seconds_per_step(config, self._runs_dir)
         memory = machine.find().total_bytes
-        plan, problems = preflight.preflight(config, found, memory_bytes=memory, seconds_per_step=seconds)
+        plan, problems = preflight.preflight(
+            config, found, runs_dir=self._runs_dir, memory_bytes=memory, seconds_per_step=seconds
+        )
         return Findings(config, detection, found, plan, tuple(problems))
 
     def _scan(self, data: DataSection) -> Scan:

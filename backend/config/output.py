@@ -79,11 +79,6 @@ class OutputSection(Section):
     ] = "my-model"
     """The name of the run and of its files. Two runs may have the same name: each has a folder of its own."""
 
-    runs_dir: Annotated[
-        str, Field(title="Runs folder"), Ui(widget="folder", aliases=("output_dir", "training_folder", "logging_dir"))
-    ] = ""
-    """Where runs are kept. Empty: the folder runs beside the program."""
-
     save_every_n_epochs: Annotated[int, Field(title="Save every n epochs", ge=0), Ui(tier="basic", unit="epochs")] = 1
     """Writes the weights so often, for you to choose the best. 0: only at the end."""
 

@@ -54,7 +54,6 @@ def absolute(config: TrainConfig) -> TrainConfig:
             "model": model,
             "data": config.data.model_copy(update={"datasets": datasets}),
             "cache": config.cache.model_copy(update={"dir": _absolute_or_empty(config.cache.dir)}),
-            "output": config.output.model_copy(update={"runs_dir": _absolute_or_empty(config.output.runs_dir)}),
         }
     )
 

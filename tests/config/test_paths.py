@@ -26,7 +26,6 @@ def test_a_frozen_configuration_means_the_same_elsewhere(tmp_path: Path, monkeyp
         {
             "model": {"base_model": "model", "vae": "author/vae"},
             "data": {"datasets": [{"path": "图片 a"}, {"path": ""}]},
-            "output": {"runs_dir": "runs here"},
         }
     )
     assert config is not None
@@ -35,7 +34,6 @@ def test_a_frozen_configuration_means_the_same_elsewhere(tmp_path: Path, monkeyp
     assert frozen.model.vae == "author/vae"
     assert frozen.model.config_dir == ""
     assert [item.path for item in frozen.data.datasets] == [str(tmp_path / "图片 a"), ""]
-    assert frozen.output.runs_dir == str(tmp_path / "runs here")
     assert frozen.cache.dir == ""
     assert paths.absolute(frozen) == frozen
 
