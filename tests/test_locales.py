@@ -1,4 +1,4 @@
-"""Every word that a person can see exists in every language, with the same placeholders, and none is left over."""
+"""Every word that a person can see exists in every language, with the same placeholders."""
 
 from __future__ import annotations
 
