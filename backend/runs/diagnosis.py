@@ -162,7 +162,7 @@ def _from_error(run: RunFolder, error: Mapping[str, Any]) -> Diagnosis:
     """Diagnose a failure that the trainer itself reported."""
     code, params = str(error.get("code", "")), dict(error.get("params") or {})
     traceback = str(error.get("traceback") or "")
-    if has(f"diagnosis.{code}.what"):
+    if code != "unknown" and has(f"diagnosis.{code}.what"):
         return Diagnosis(code, params, remedies(code, _config(run)), evidence(traceback or tail(run)))
     if has(f"problem.{code}"):
         problem = Problem("error", code, str(error.get("path") or ""), params)

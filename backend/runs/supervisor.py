@@ -214,9 +214,9 @@ def end_overdue(run: RunFolder, *, grace_seconds: float = GRACE_SECONDS) -> bool
     Returns:
         Whether it is overdue.
     """
-    since = _should_be_gone_since(run)
+    since = _should_be_gone_since(run) if processes(run) else None
     overdue_seconds = time.time() - since - grace_seconds if since is not None else -1.0
-    if overdue_seconds < 0 or not processes(run):
+    if overdue_seconds < 0:
         return False
     for process in process_tree(run):
         try:
