@@ -67,6 +67,7 @@ def test_no_torch_is_needed() -> None:
         '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,Infinity]}}',
         '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}}',
         '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}',
+        '{"a":{"dtype":"F32","shape":[-1,-1],"data_offsets":[0,4]}}',
         '{"a":{"dtype":"NEW","shape":[1],"data_offsets":[-4,0]}}',
         '{"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}}',
         ONE % ',"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',

@@ -129,6 +129,26 @@ def test_writing_again_replaces_the_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_a_rename_that_the_system_refuses_puts_the_older_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows does when a virus scanner has a file of the new folder open."""
+    folder = write(tmp_path / "step-1", b"before")
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.name == "step-1.partial":
+            raise PermissionError(13, "in use")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(UserError) as caught:
+        write(folder, b"after")
+    assert caught.value.problem.code == "file_unwritable"
+    assert (folder / "weights.bin").read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def kill_at_rename_of(folder: Path, victim: str) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(folder), victim], cwd=ROOT, check=False)
     assert done.returncode not in (0, 1), "it was not killed"
