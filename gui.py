@@ -9,6 +9,7 @@ import uvicorn
 
 from backend.config.messages import languages, system_language, translate
 from backend.config.problems import UserError
+from backend.runs.caretaker import Caretaker
 from backend.runs.locks import AppLock
 from ui.app import make_app
 from ui.context import Services
@@ -48,11 +49,10 @@ def main() -> int:
         open_browser(url)
     host, root_path = host_of(listen=options.listen), options.root_path.rstrip("/")
     app = make_app(services, login=login, root_path=root_path)
-    try:
+    with Caretaker(services.queue):
         uvicorn.run(app, host=host, port=port, log_level="warning", root_path=root_path)
-    finally:
-        services.tensorboard.stop()
-        lock.release()
+    services.tensorboard.stop()
+    lock.release()
     return 0
 
 

@@ -14,7 +14,7 @@ TICK_SECONDS = 2.0
 
 
 class Caretaker:
-    """A thread of the GUI's process that looks after the runs of one folder."""
+    """A thread of the GUI's process that looks after the runs of one folder, while it is entered (`with`)."""
 
     def __init__(self, queue: Queue, *, seconds: float = TICK_SECONDS) -> None:
         self.queue = queue
@@ -22,12 +22,11 @@ class Caretaker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
+    def __enter__(self) -> Caretaker:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
-        """End; returns when the thread has."""
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 

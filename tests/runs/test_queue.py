@@ -138,10 +138,8 @@ def test_a_deleted_run_does_not_come_back_into_the_queue(queue: Queue) -> None:
 
 def test_the_queue_goes_on_with_no_page_open(queue: Queue) -> None:
     runs = add(queue, "finish-1", "finish-2")
-    caretaker = Caretaker(queue, seconds=0.1)
-    caretaker.start()
-    wait_until(lambda: all(status(run) == "finished" for run in runs))
-    caretaker.stop()
+    with Caretaker(queue, seconds=0.1):
+        wait_until(lambda: all(status(run) == "finished" for run in runs))
 
 
 def test_the_caretaker_survives_what_goes_wrong(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,9 +152,7 @@ def test_the_caretaker_survives_what_goes_wrong(queue: Queue, capsys: pytest.Cap
             raise OSError("the drive is gone")
         queue._start(run)
 
-    caretaker = Caretaker(Queue(queue.runs_dir, start=start), seconds=0.05)
-    caretaker.start()
-    wait_until(lambda: status(first) == "finished" and status(second) == "finished")
-    caretaker.stop()
+    with Caretaker(Queue(queue.runs_dir, start=start), seconds=0.05):
+        wait_until(lambda: status(first) == "finished" and status(second) == "finished")
     assert "the drive is gone" in capsys.readouterr().err
     assert status(first) not in LIVE
