@@ -59,6 +59,16 @@ def test_search_finds_other_trainers_names_and_says_why_a_field_is_not_there(pag
     expect(page.locator(".not-here li")).to_contain_text("Optimizer")
 
 
+def test_a_field_leads_to_its_entry_in_the_reference(page: Page) -> None:
+    page.locator("#model-base_model .field-help-button").click()
+    help_panel = page.locator('[role=tabpanel][data-panel="help"]')
+    expect(help_panel).to_contain_text("pretrained_model_name_or_path")
+    with page.expect_popup() as opened:
+        help_panel.get_by_role("link").click()
+    expect(opened.value.locator("#model-base_model")).to_have_count(1)
+    expect(opened.value.locator("body")).to_contain_text("The model to start from")
+
+
 def test_numbers_are_read_as_people_type_them_and_refused_in_words(page: Page) -> None:
     page.locator('.expert-sections [data-section="optimizer"]').click()
     fill(page, "optimizer-learning_rate", "2e-4")

@@ -174,6 +174,7 @@ def props(context: AppContext) -> Data:
     """Return what the page's script needs once: the schema, the words, the tier to begin with."""
     return {
         "schema": form.schema(context.language),
+        "language": context.language,
         "texts": {name: context.t(f"expert.{name}") for name in TEXTS},
         "tiers": [
             {"value": name, "label": context.t(f"settings.tier.{name}")}

@@ -132,7 +132,7 @@ function showPanel(name) {
 function explain(field) {
   const rows = [[texts.path, field.path], [texts.default, field.kind in schema.items ? "" : numberText(field.default)], [texts.range, range(field)], [texts.aliases, field.aliases.join(", ")], [texts.needs, reason(field, field.when)]];
   const choices = field.choices.length ? el("ul", {}, ...field.choices.map((c) => el("li", {}, `${c.label || texts.unset}${String(c.value) === c.label ? "" : ` (${c.value})`}`))) : null;
-  part("help").replaceChildren(el("h4", {}, field.label), el("p", {}, field.help), ...(choices ? [choices] : []), el("dl", {}, ...rows.filter(([, value]) => value !== "" && value !== "null").flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
+  part("help").replaceChildren(el("h4", {}, field.label), el("p", {}, field.help), ...(choices ? [choices] : []), el("dl", {}, ...rows.filter(([, value]) => value !== "" && value !== "null").flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])), el("p", {}, el("a", { href: `../reference/${props.value.language}#${field.id}`, target: "_blank", rel: "noopener" }, texts.reference)));
   showPanel("help");
 }
 
