@@ -167,8 +167,8 @@ def launch(
 
 def _spawn(arguments: list[str], variables: dict[str, str], console_path: Path) -> subprocess.Popen[bytes]:
     detached: dict[str, Any] = {"start_new_session": True}
-    if os.name == "nt":
-        detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
+    if sys.platform == "win32":
+        detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     try:
         with console_path.open("ab") as console:
             return subprocess.Popen(

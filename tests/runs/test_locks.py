@@ -8,6 +8,7 @@ from run_helpers import events, make, wait_until
 
 from backend.config.problems import UserError
 from backend.runs.locks import AppLock
+from backend.runs.processes import status
 from backend.runs.supervisor import PROJECT_DIR
 
 HOLDER = """
@@ -60,7 +61,9 @@ def test_a_running_training_does_not_keep_the_lock_of_a_dead_gui(runs_dir: Path,
     wait_until(lambda: events(run, "step"))
     gui.kill()
     gui.wait()
-    AppLock(runs_dir).acquire(url="")
+    lock = AppLock(runs_dir)
+    lock.acquire(url="http://next")
+    assert status(run) == "running" and lock.holder() == "http://next"
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
