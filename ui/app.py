@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import gradio as gr
 from fastapi import FastAPI, Request, Response
@@ -12,7 +13,6 @@ from fastapi.responses import RedirectResponse
 
 from backend.config import paths
 from backend.config.messages import languages, translate
-from backend.runs import supervisor
 from ui import machine, picker, proxy, reference, run_files
 from ui.context import AppContext, Services
 from ui.folders import Roots
@@ -41,21 +41,10 @@ def bar_html(services: Services, language: str) -> str:
     )
 
 
-class Ticker:
-    """What is done every two seconds while a page is open: the queue goes on, overdue runs are ended, the bar told."""
-
-    def __init__(self, context: AppContext) -> None:
-        self.context = context
-
-    def tick(self, shown: str) -> object:
-        """Return the top bar when it differs from what is shown."""
-        services = self.context.services
-        services.queue.tick()
-        for run in services.watch.runs():
-            if (run.control_dir / "stop").exists():
-                supervisor.end_overdue(run)
-        fresh = bar_html(services, self.context.language)
-        return gr.skip() if fresh == shown else fresh
+def refreshed_bar(context: AppContext, shown: str) -> object:
+    """Return the top bar when it differs from what is shown."""
+    fresh = bar_html(context.services, context.language)
+    return gr.skip() if fresh == shown else fresh
 
 
 def build(services: Services, language: str) -> gr.Blocks:
@@ -72,8 +61,7 @@ def build(services: Services, language: str) -> gr.Blocks:
                 _pages(context)
         picker.build(language, lambda: Roots())
         gr.HTML(frame, html_template="<span hidden></span>", js_on_load=script("shell.js"), elem_id="shell-script")
-        ticker = Ticker(context)
-        gr.Timer(2).tick(ticker.tick, bar, bar, **QUIET)
+        gr.Timer(2).tick(partial(refreshed_bar, context), bar, bar, **QUIET)
     return blocks
 
 
