@@ -45,8 +45,7 @@ FACTS = TrainingFacts(
 def config(family: str = "sd15", **sections: dict) -> TrainConfig:
     model = {"family": family, "base_model": "/home/someone/secret/\u732b v1.safetensors"}
     data = {"datasets": [{"path": "/home/someone/secret/10_zkz"}]}
-    output = {"name": "zkz", "runs_dir": "/home/someone/secret/runs"} if "output" not in sections else {}
-    return TrainConfig.model_validate({"model": model, "data": data, "output": output, **sections})
+    return TrainConfig.model_validate({"model": model, "data": data, "output": {"name": "zkz"}, **sections})
 
 
 @pytest.fixture
