@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -71,4 +72,5 @@ class App:
             self.kill()
         for process in psutil.process_iter(["cmdline"]):
             if str(self.home) in " ".join(process.info["cmdline"] or []):
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ def runs_dir(tmp_path: Path) -> Iterator[Path]:
     yield folder
     tree = [process for run in list_runs(folder) for process in process_tree(run)]
     for process in tree:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(tree, timeout=10)
 
 
