@@ -16,9 +16,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "e2e")]
-from conftest import BROWSERS, FLAGS  # noqa: E402
-from live_app import App  # noqa: E402
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from live_app import BROWSERS, FLAGS, App  # noqa: E402
 
 IMAGES_DIR = ROOT / "docs" / "images"
 LANGUAGES = ("en", "zh-CN")
@@ -61,7 +60,7 @@ def novice(page: Page, app: App, language: str) -> None:
 def expert(page: Page, app: App, language: str) -> None:
     """Show the Expert page with a section full of fields."""
     page.goto(f"{app.url}/{language}/#train/expert")
-    page.wait_for_selector("#model-base_model")
+    page.wait_for_selector("#expert-search")
     page.locator('.expert-sections [data-section="optimizer"]').click()
     page.locator("#expert-tier").select_option("advanced")
     keep(page, language, "expert")

@@ -6,15 +6,10 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from live_app import ROOT, App
+from live_app import BROWSERS, FLAGS, ROOT, App
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 PICTURES_DIR = ROOT / "tests" / "output"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 
 
 @pytest.fixture(scope="module")
