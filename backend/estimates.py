@@ -49,17 +49,6 @@ class DiskEstimate:
     models: float
 
 
-def trained_components(config: TrainConfig, spec: FamilySpec) -> list[str]:
-    """Return the names of the components that are trained."""
-    training = config.training
-    wanted = {
-        "denoiser": training.train_denoiser,
-        "text_encoder": training.train_text_encoder,
-        "text_encoder_2": training.train_text_encoder_2,
-    }
-    return [name for name in ("denoiser", *spec.text_encoders) if wanted[name]]
-
-
 def loaded_components(config: TrainConfig, spec: FamilySpec) -> list[str]:
     """Return the names of the components that stay in memory while training; caches let the encoders go."""
     encoders = [] if config.cache.text_embeddings else list(spec.text_encoders)
@@ -75,7 +64,7 @@ def base_parameters(config: TrainConfig) -> dict[str, float]:
 def trained_parameters(config: TrainConfig, base: Mapping[str, float]) -> float:
     """Return how many parameters are trained. A LoRA grows with the width of the layers, the root of their size."""
     spec = specs.get(config.model.family)
-    trained = trained_components(config, spec)
+    trained = config.training.trained(spec.text_encoders)
     if config.adapter.kind == "full":
         return sum(base[name] for name in trained)
     per_rank = dict(zip(("denoiser", *spec.text_encoders), spec.lora_parameters_per_rank, strict=True))
@@ -87,7 +76,7 @@ def estimate_memory(config: TrainConfig, placements: Sequence[Placement]) -> Mem
     """Estimate the memory of one process: weights, gradients, optimizer, activations of the largest bucket."""
     spec, base = specs.get(config.model.family), base_parameters(config)
     frozen_bytes = 4 if config.training.mixed_precision == "no" else 2
-    full = set(trained_components(config, spec)) if config.adapter.kind == "full" else set()
+    full = set(config.training.trained(spec.text_encoders)) if config.adapter.kind == "full" else set()
     trained = trained_parameters(config, base)
     # Whole components are trained in fp32; autocast keeps a copy of them in the smaller format.
     whole = 4 if frozen_bytes == 4 else 6

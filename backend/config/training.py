@@ -1,5 +1,6 @@
 """How long, how fast, and on what machine."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -79,6 +80,15 @@ class TrainingSection(Section):
 
     seed: Annotated[int, Field(title="Seed", ge=0, lt=2**32), Ui(aliases=("random_seed",))] = 1337
     """Fixes every random choice, so that the same settings on the same machine give the same result."""
+
+    def trained(self, text_encoders: Sequence[str]) -> list[str]:
+        """Return the components of a family that are trained, the denoiser first."""
+        wanted = {
+            "denoiser": self.train_denoiser,
+            "text_encoder": self.train_text_encoder,
+            "text_encoder_2": self.train_text_encoder_2,
+        }
+        return [name for name in ("denoiser", *text_encoders) if wanted[name]]
 
 
 class OptimizerSection(Section):

@@ -12,20 +12,8 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from backend.config.model import AdapterSection
-from backend.config.root import TrainConfig
 from backend.families.base import Family
 from backend.formats.kohya import module_of, to_kohya
-
-
-def trained_components(config: TrainConfig, family: Family) -> list[str]:
-    """Return the components that are trained, the denoiser first."""
-    training = config.training
-    wanted = {
-        "denoiser": training.train_denoiser,
-        "text_encoder": training.train_text_encoder,
-        "text_encoder_2": training.train_text_encoder_2,
-    }
-    return [name for name in ("denoiser", *family.spec.text_encoders) if wanted[name]]
 
 
 def alpha_of(adapter: AdapterSection) -> float:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from backend.config import paths
 from backend.config.checks import check
-from backend.config.problems import ConfigError, UserError
+from backend.config.problems import ConfigError, Problem, UserError
 from backend.config.root import TrainConfig, load
 from backend.data import plan
 from backend.data.cache import LatentCache, TextCache
@@ -117,10 +117,10 @@ def open_session(run: RunFolder, state: PartialState, reporter: Reporter, *, res
     )
 
 
-def refuse(problems: Sequence[object]) -> None:
+def refuse(problems: Sequence[Problem]) -> None:
     """Raise when there is any problem."""
     if problems:
-        raise ConfigError(list(problems))  # type: ignore[arg-type]
+        raise ConfigError(list(problems))
 
 
 def device_name(state: PartialState) -> str:
@@ -147,7 +147,7 @@ def load_family(config: TrainConfig, device: torch.device, spec: specs.FamilySpe
     options = LoadOptions(device=device, frozen_dtype=torch.float32 if full else precision)
     family = spec.load_class().load(model, options, spec)
     if full:
-        kept = {*adapters.trained_components(config, family), "vae"}
+        kept = {*config.training.trained(family.spec.text_encoders), "vae"}
         for name, module in family.components.items():
             if name not in kept:
                 module.to(precision)
@@ -203,7 +203,7 @@ def prepare_data(
 
 def prepare_training(config: TrainConfig, family: Family) -> tuple[list[str], Trainable]:
     """Make trainable what is to be trained, and trade memory for time where asked."""
-    components = adapters.trained_components(config, family)
+    components = config.training.trained(family.spec.text_encoders)
     if config.adapter.kind == "full":
         adapters.unfreeze(family, components)
     else:

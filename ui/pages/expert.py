@@ -152,9 +152,10 @@ class ExpertPage:
 
 
 def _get(data: Data, path: str) -> Any:
+    value: Any = data
     for part in path.split("."):
-        data = data.get(part) if isinstance(data, dict) else None  # type: ignore[assignment]
-    return data
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def _shape(item: Parameter, value: Any) -> Any:
