@@ -9,7 +9,7 @@ from functools import partial
 
 import gradio as gr
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import FileResponse, RedirectResponse
 
 from backend.config import paths
 from backend.config.messages import languages, translate
@@ -22,6 +22,7 @@ from ui.pages import expert, quick, runs, settings, tensorboard
 from ui.theme import make_theme
 
 PAGES = ("train", "runs", "tensorboard", "settings")
+FAVICON = STATIC_DIR / "favicon.svg"
 COOKIE = "athanor-language"
 YEAR = 365 * 24 * 3600
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -113,6 +114,10 @@ def _add_languages(app: FastAPI, services: Services) -> None:
         language = preferred_language(request, services.settings.get().language)
         return RedirectResponse(f"{request.scope.get('root_path', '')}/{language}/")
 
+    @app.get("/favicon.ico")
+    def favicon() -> FileResponse:
+        return FileResponse(FAVICON, media_type="image/svg+xml")
+
     @app.get("/language/{language}")
     async def choose_language(request: Request, language: str) -> RedirectResponse:
         known = language if language in languages() else languages()[0]
@@ -144,6 +149,7 @@ def make_app(services: Services, *, login: tuple[str, str] | None = None, root_p
             build(services, language),
             path=f"/{language}",
             footer_links=[],
+            favicon_path=str(FAVICON),
             root_path=f"{root_path}/{language}" if root_path else None,
             blocked_paths=[str(services.settings.path), str(paths.home())],
             theme=make_theme(),

@@ -16,18 +16,13 @@ from backend.families.base import Family
 from backend.formats.kohya import module_of, to_kohya
 
 
-def alpha_of(adapter: AdapterSection) -> float:
-    """Return the alpha of every module; 0 stands for the rank, as in sd-scripts."""
-    return adapter.alpha or float(adapter.rank)
-
-
 def add_lora(family: Family, components: list[str], adapter: AdapterSection, *, seed: int) -> None:
     """Put a LoRA on the components: A drawn from the seed (kaiming uniform), B zero, both in fp32."""
     torch.manual_seed(seed)
     for name in components:
         config = LoraConfig(
             r=adapter.rank,
-            lora_alpha=alpha_of(adapter),
+            lora_alpha=adapter.alpha,
             lora_dropout=adapter.dropout,
             target_modules=family.adapter_modules(name),
         )

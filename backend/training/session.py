@@ -76,6 +76,7 @@ def open_session(run: RunFolder, state: PartialState, reporter: Reporter, *, res
     config = load(run.config_path)
     spec = specs.get(config.model.family)
     refuse([problem for problem in check(config, spec.facts()) if problem.level == "error"])
+    check_device(config, state)
     control = Control(run.control_dir)
     found = checkpoint.find(run) if resume and state.is_main_process else None
     found = shared(state, found)
@@ -121,6 +122,17 @@ def refuse(problems: Sequence[Problem]) -> None:
     """Raise when there is any problem."""
     if problems:
         raise ConfigError(list(problems))
+
+
+def check_device(config: TrainConfig, state: PartialState) -> None:
+    """Refuse to train on something else than what was asked for.
+
+    Raises:
+        UserError: There is no such device, or this PyTorch cannot use it.
+    """
+    wanted, found = config.hardware.device, state.device.type
+    if wanted not in ("auto", found):
+        raise UserError("device_missing", "hardware.device", value=wanted, found=found)
 
 
 def device_name(state: PartialState) -> str:

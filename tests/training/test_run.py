@@ -138,6 +138,13 @@ def test_whole_models_learn_and_load_elsewhere(family: str, tmp_path: Path, tiny
     )
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path, tiny_folder: Tiny) -> None:
+    run = train(make_run(tmp_path, tiny_folder("sd15"), {"hardware": {"device": "cuda"}}), code=1)
+    error = events(run, "end")[-1]["error"]
+    assert (error["code"], error["path"]) == ("device_missing", "hardware.device")
+
+
 def test_bad_pictures_are_told_and_left_out(tmp_path: Path, tiny_folder: Tiny) -> None:
     folder = write_pictures(tmp_path / "pictures")
     whole = (folder / "picture 0.png").read_bytes()
