@@ -14,7 +14,9 @@ Failed to initialize NVML
 
 def program(folder: Path, name: str, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / name
-    path.write_text(f"#!{sys.executable}\n{body}", encoding="utf-8")
+    script = folder / f"{name}.py"
+    script.write_text(body, encoding="utf-8")
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}"\n', encoding="utf-8")
     path.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
 

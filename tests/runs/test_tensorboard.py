@@ -54,7 +54,7 @@ def test_it_serves_the_folder_under_its_prefix_is_kept_and_comes_back(tmp_path: 
 
 def test_why_it_does_not_start_is_told(tmp_path: Path) -> None:
     shim = tmp_path / "python"
-    shim.write_text(f"#!{sys.executable}\nraise SystemExit('No module named tensorboard')\n")
+    shim.write_text("#!/bin/sh\necho 'No module named tensorboard' >&2\nexit 1\n", encoding="utf-8")
     shim.chmod(0o755)
     with pytest.raises(UserError, match="No module named tensorboard"):
         TensorBoard(python=str(shim)).ensure(tmp_path, log_path=tmp_path / "log")

@@ -53,11 +53,16 @@ function note(entry) {
   return text("pictures").replace("{count}", entry.num_images + (entry.more ? "+" : ""));
 }
 
+// A slow answer neither replaces a later one nor what was typed meanwhile.
+let ticket = 0;
 async function show(path) {
+  const mine = ++ticket;
+  const typed = input.value;
   const answer = await server.list_folders({ path, kind });
+  if (mine !== ticket) return;
   listing = answer;
   selected = answer.path;
-  input.value = answer.path;
+  if (input.value === typed) input.value = answer.path;
   find(".picker-up").disabled = !answer.parent;
   find("nav").replaceChildren(...answer.places.map((place) => button(place.name, place.path, "", "dir")));
   const rows = answer.entries.map((e) => button(e.name, e.path, note(e), e.is_dir ? (e.is_model ? "dir is-model" : "dir") : "file"));
