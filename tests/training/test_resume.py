@@ -33,6 +33,10 @@ CASES: dict[str, dict[str, Any]] = {
         "loss": {"min_snr_gamma": 5.0},
         "cache": {"text_embeddings": True},
     },
+    "adamw in 8 bits": {
+        "optimizer": {"kind": "adamw8bit"},
+        "adapter": {"rank": 64},  # tensors under 4096 elements keep 32 bits
+    },
     "whole model with lion": {
         "adapter": {"kind": "full"},
         "optimizer": {"kind": "lion", "learning_rate": 1e-5},
