@@ -149,7 +149,6 @@ def make_app(services: Services, *, login: tuple[str, str] | None = None, root_p
             build(services, language),
             path=f"/{language}",
             footer_links=[],
-            favicon_path=str(FAVICON),
             root_path=f"{root_path}/{language}" if root_path else None,
             blocked_paths=[str(services.settings.path), str(paths.home())],
             theme=make_theme(),
