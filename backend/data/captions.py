@@ -24,11 +24,6 @@ def with_trigger(caption: str, trigger_word: str, separator: str) -> str:
     return f"{trigger}{separator.rstrip()} {caption}" if caption else trigger
 
 
-def varies(data: DataSection) -> bool:
-    """Tell whether a caption differs from step to step, dropout aside."""
-    return data.shuffle_caption
-
-
 def compose(caption: str, data: DataSection, rng: random.Random) -> str:
     """Return the caption that the text encoder is shown in one step.
 
