@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 
 Tier = Literal["basic", "advanced", "experimental"]
 Operator = Literal["eq", "ne", "in", "gt", "contains"]
-Kind = Literal["bool", "int", "float", "str", "choice", "datasets", "prompts"]
+LIST_KINDS = {str: "strings", int: "numbers", float: "numbers"}
+Kind = Literal["bool", "int", "float", "str", "choice", "strings", "numbers", "datasets", "prompts"]
 
 
 class Section(BaseModel):
@@ -63,6 +64,8 @@ class Ui:
     when: tuple[Condition, ...] = ()
     aliases: tuple[str, ...] = ()
     widget: Literal["", "folder", "model", "file", "textarea", "slider", "families"] = ""
+    # A field of a data set that takes the value of `data` when it is empty.
+    inherits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[Any, ...]]:
     if get_origin(annotation) is Literal:
         return "choice", get_args(annotation)
     if get_origin(annotation) is list:
-        return typing.cast(Kind, get_args(annotation)[0].form_kind), ()
+        member = get_args(annotation)[0]
+        return typing.cast(Kind, LIST_KINDS[member] if member in LIST_KINDS else member.form_kind), ()
     return typing.cast(Kind, annotation.__name__), ()
 
 

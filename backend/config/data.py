@@ -1,129 +1,41 @@
-"""The pictures: where they are, how they are captioned, cut and shown."""
+"""The pictures: the data sets, how they are mixed, and where what is computed from them is kept."""
 
-from typing import Annotated, ClassVar
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from backend.config.base import Condition, Section, Ui
-
-WITH_BUCKETS = (Condition("data.enable_bucket", "eq", True),)
-SHUFFLED = (Condition("data.shuffle_caption", "eq", True),)
+from backend.config.base import Section, Ui
+from backend.config.datasets import DatasetConfig, PictureRules
 
 
-class DatasetConfig(Section):
-    """One folder of pictures."""
-
-    form_kind: ClassVar[str] = "datasets"
-
-    path: Annotated[
-        str,
-        Field(title="Folder"),
-        Ui(tier="basic", widget="folder", aliases=("train_data_dir", "image_dir", "instance_data_dir", "folder_path")),
-    ] = ""
-    """A folder of pictures, each with a caption file of the same name beside it; or a folder whose sub-folders are
-    named like 10_cat, where 10 is the number of repeats and the words are the caption of pictures that have none."""
-
-    num_repeats: Annotated[int, Field(title="Repeats", ge=1), Ui(tier="basic", unit="times", aliases=("repeats",))] = 1
-    """How often each picture is seen in one epoch. Use it to balance folders of different sizes. It multiplies with the
-    number in a sub-folder's name."""
-
-    class_tokens: Annotated[str, Field(title="Default caption"), Ui(aliases=("default_caption", "instance_prompt"))] = (
-        ""
-    )
-    """The caption of pictures that have no caption file."""
-
-
-class DataSection(Section):
+class DataSection(PictureRules):
     datasets: Annotated[
         list[DatasetConfig],
-        Field(title="Folders of pictures"),
+        Field(title="Data sets"),
         Ui(tier="basic", aliases=("train_data_dir", "concepts")),
     ] = []
-    """The folders to learn from. Nothing in them is ever changed."""
+    """The pictures to learn from. Nothing in them is ever changed."""
 
-    width: Annotated[
-        int, Field(title="Width", ge=16, le=8192), Ui(tier="basic", unit="px", aliases=("resolution", "max_resolution"))
-    ] = 512
-    """With height: the area that pictures are scaled to. 512 x 512 for SD 1.5, 768 x 768 for SD 2, 1024 x 1024 for
-    SDXL. Larger shows finer detail, needs more memory and time, and does badly above what the model was made for."""
+    mixing: Annotated[
+        Literal["size", "weights", "equal"],
+        Field(title="Mix data sets by"),
+        Ui(aliases=("data_backend_sampling",)),
+    ] = "size"
+    """size: each picture as often as its repeats say. weights: an epoch is as long as by size, but shared out by the
+    weights of the data sets. equal: shared out equally."""
 
-    height: Annotated[
-        int,
-        Field(title="Height", ge=16, le=8192),
-        Ui(tier="basic", unit="px", aliases=("resolution", "max_resolution")),
-    ] = 512
-    """With width: the area that pictures are scaled to."""
+    small_buckets: Annotated[
+        Literal["repeat", "short", "drop"], Field(title="Batches that are not full"), Ui()
+    ] = "repeat"
+    """The last batch of a bucket is seldom full. repeat: filled with pictures of the same bucket. short: trained as it
+    is, as in sd-scripts. drop: left out, which loses pictures in each epoch; the report names them."""
 
-    enable_bucket: Annotated[
-        bool, Field(title="Aspect-ratio buckets"), Ui(aliases=("enable_ar_bucket", "arb", "aspect_ratio_bucketing"))
-    ] = True
-    """Sorts pictures by shape and trains each shape at its own size of equal area, so that little is cropped. Off:
-    every picture is cropped to width x height."""
-
-    min_bucket_resolution: Annotated[
-        int,
-        Field(title="Shortest side", ge=16, le=8192),
-        Ui(unit="px", aliases=("min_bucket_reso",), when=WITH_BUCKETS),
-    ] = 256
-    """No bucket has a side shorter than this."""
-
-    max_bucket_resolution: Annotated[
-        int, Field(title="Longest side", ge=16, le=8192), Ui(unit="px", aliases=("max_bucket_reso",), when=WITH_BUCKETS)
-    ] = 1024
-    """No bucket has a side longer than this. 2048 is usual for SDXL."""
-
-    bucket_step: Annotated[
-        int,
-        Field(title="Bucket step", ge=1, le=512),
-        Ui(unit="px", aliases=("bucket_reso_steps", "bucket_reso_step", "aspect_bucket_alignment"), when=WITH_BUCKETS),
-    ] = 64
-    """Bucket sides are multiples of this. Smaller steps crop less and make more buckets with fewer pictures in each."""
-
-    bucket_no_upscale: Annotated[bool, Field(title="Never enlarge pictures"), Ui(when=WITH_BUCKETS)] = False
-    """Pictures smaller than the training area keep their size instead of being enlarged, which would teach blur."""
-
-    caption_extension: Annotated[
-        str, Field(title="Caption file ending", pattern=r"^\.[\w.-]+$"), Ui(aliases=("caption_ext",))
-    ] = ".txt"
-    """The ending of the caption files beside the pictures."""
-
-    trigger_word: Annotated[str, Field(title="Trigger word"), Ui(tier="basic", aliases=("instance_token",))] = ""
-    """A word put in front of every caption, by which you call up what was learned. Choose one that means nothing to the
-    model yet, such as zkz."""
-
-    shuffle_caption: Annotated[
-        bool,
-        Field(title="Shuffle tags"),
-        Ui(tier="basic", aliases=("shuffle_tags", "caption_shuffle", "shuffle_tokens")),
-    ] = False
-    """Mixes the order of comma-separated tags each time, so that no tag matters by its place. Not for captions in
-    sentences."""
-
-    keep_tokens: Annotated[
-        int, Field(title="Keep first tags", ge=0), Ui(unit="tags", aliases=("keep_tags_count",), when=SHUFFLED)
-    ] = 0
-    """How many tags at the front stay in place when the rest is shuffled. The trigger word counts as one."""
-
-    caption_separator: Annotated[str, Field(title="Tag separator", min_length=1), Ui(when=SHUFFLED)] = ","
-    """What stands between tags."""
-
-    caption_dropout_rate: Annotated[
-        float,
-        Field(title="Caption dropout", ge=0, le=1),
-        Ui(aliases=("caption_dropout_probability", "uncond_fraction"), unit="share"),
-    ] = 0.0
-    """The share of steps in which the caption is left out. 0.05 to 0.1 keeps the model good at free guidance and ties
-    a style to no words; 0 for characters."""
-
-    flip_augmentation: Annotated[bool, Field(title="Mirror at random"), Ui(aliases=("flip_aug", "flip_x"))] = False
-    """Shows each picture mirrored half of the time. Doubles the variety; wrong for anything with text or a parting on
-    one side."""
-
-    color_augmentation: Annotated[bool, Field(title="Vary colours at random"), Ui(aliases=("color_aug",))] = False
-    """Changes hue, brightness and saturation a little each time. Cannot be used with cached latents."""
-
-    random_crop: Annotated[bool, Field(title="Crop at random"), Ui(aliases=("crop_jitter",))] = False
-    """Cuts at a random place instead of the centre. Cannot be used with cached latents."""
+    weighted_captions: Annotated[bool, Field(title="Weights in captions"), Ui(aliases=("weighted_captions",))] = False
+    """(word:1.3) counts more, [word] less, as in the common interfaces. Brackets that are meant as such are written
+    \\( and \\)."""
 
     strict: Annotated[bool, Field(title="Stop on bad pictures"), Ui()] = False
     """Refuse to train when a picture cannot be read, instead of listing it and going on without."""
@@ -136,24 +48,51 @@ class DataSection(Section):
     """How many threads prepare pictures ahead when latents are not cached. With cached latents one is enough; 0 is
     one."""
 
+    def rules_of(self, dataset: DatasetConfig) -> PictureRules:
+        """Return the rules of a data set: its own where it has them, else the general ones."""
+        own = {name: getattr(dataset, name) for name in PictureRules.model_fields}
+        return PictureRules.model_construct(
+            **{name: getattr(self, name) if value is None else value for name, value in own.items()}
+        )
+
 
 class CacheSection(Section):
     latents: Annotated[
-        bool,
-        Field(title="Cache latents on disk"),
+        Literal["disk", "memory", "off"],
+        Field(title="Cache latents"),
         Ui(tier="basic", aliases=("cache_latents", "cache_latents_to_disk", "latent_caching")),
-    ] = True
+    ] = "disk"
     """Passes each picture through the VAE once and keeps the result. Much faster, and the VAE leaves the memory.
-    Changed pictures and settings are noticed and cached again by themselves."""
+    disk: for later runs, too; changed pictures and settings are noticed and cached again by themselves. memory: only for this
+    run. off: each picture is read and encoded anew each time."""
 
     text_embeddings: Annotated[
-        bool,
-        Field(title="Cache text embeddings on disk"),
+        Literal["disk", "memory", "off"],
+        Field(title="Cache text embeddings"),
         Ui(aliases=("cache_text_encoder_outputs", "cache_text_embeddings", "text_cache")),
-    ] = False
+    ] = "off"
     """Passes each caption through the text encoder once; the text encoder leaves the memory. Only when the text encoder
-    is not trained and captions do not change from step to step."""
+    is not trained, and captions do not vary or have a number of variants."""
+
+    compress: Annotated[bool, Field(title="Compress caches"), Ui(aliases=("compress_cache",))] = False
+    """Makes the files a little smaller and reading a little slower."""
 
     dir: Annotated[str, Field(title="Cache folder"), Ui(widget="folder", aliases=("cache_dir", "cache_directory"))] = ""
     """Where the caches are kept. Empty: a folder of the program's own, shared by all runs. It can be deleted at any
     time; it is only made again."""
+
+
+def migrate_data_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Bring `data` and `cache` of version 1 to version 2: crops and caches became choices."""
+    changes: tuple[tuple[str, str, str, Callable[[Any], Any]], ...] = (
+        ("data", "random_crop", "crop", lambda on: "random" if on else "center"),
+        ("cache", "latents", "latents", lambda on: "disk" if on else "off"),
+        ("cache", "text_embeddings", "text_embeddings", lambda on: "disk" if on else "off"),
+    )
+    migrated = dict(data)
+    for section, old, new, convert in changes:
+        table = migrated.get(section)
+        if isinstance(table, dict) and isinstance(table.get(old), bool):
+            rest = {key: value for key, value in table.items() if key != old}
+            migrated[section] = {**rest, new: convert(table[old])}
+    return migrated

@@ -48,3 +48,41 @@ class LossSection(Section):
     min_snr_gamma: Annotated[float, Field(title="Min-SNR gamma", ge=0), Ui(aliases=("snr_gamma",))] = 0.0
     """Weighs the timesteps so that easy ones do not drown the rest; training settles faster. 5 is the value of the
     paper (Hang et al. 2023); 0: off."""
+
+    prior_loss_weight: Annotated[
+        float, Field(title="Prior loss weight", ge=0), Ui(aliases=("prior_loss_weight", "reg_weight"))
+    ] = 1.0
+    """How much regularization pictures count beside the training pictures."""
+
+    unmasked_weight: Annotated[
+        float, Field(title="Weight outside the mask", ge=0, le=1), Ui(unit="share", aliases=("unmasked_weight",))
+    ] = 0.0
+    """With masks: how much of what the mask leaves out counts. 0: nothing; 0.1 keeps backgrounds from going wild."""
+
+    normalize_masked_area: Annotated[
+        bool, Field(title="Normalise by the masked area"), Ui(aliases=("normalize_masked_area_loss",))
+    ] = False
+    """With masks: a picture with a small mask counts as much as one with a large mask. Off: as much as its area, as in
+    sd-scripts."""
+
+
+class ValidationSection(Section):
+    every_n_steps: Annotated[
+        int, Field(title="Validate every n steps", ge=0), Ui(unit="steps", aliases=("validate_every_n_steps", "eval_every_n_steps"))
+    ] = 0
+    """Measures the loss on the validation pictures so often. 0: not by steps."""
+
+    every_n_epochs: Annotated[
+        int,
+        Field(title="Validate every n epochs", ge=0),
+        Ui(unit="epochs", aliases=("validate_every_n_epochs", "eval_every_n_epochs")),
+    ] = 1
+    """The same by epochs. It happens only when a data set is held back for it. 0: not by epochs."""
+
+    num_timesteps: Annotated[int, Field(title="Timesteps per picture", ge=1, le=100), Ui(unit="timesteps")] = 4
+    """Each picture is measured at so many timesteps, evenly spread, always with the same noise: so that only the model changes the number."""
+
+    max_samples: Annotated[
+        int, Field(title="Pictures at most", ge=0), Ui(unit="pictures", aliases=("max_validation_steps",))
+    ] = 0
+    """So many of the validation pictures are measured. 0: all."""

@@ -13,16 +13,17 @@ from pydantic_core import ErrorDetails
 
 from backend.config import presets
 from backend.config.base import Parameter, Section, parameter, walk
-from backend.config.data import CacheSection, DataSection, DatasetConfig
-from backend.config.diffusion import LossSection, NoiseSection
+from backend.config.data import CacheSection, DataSection, migrate_data_1
+from backend.config.datasets import DatasetConfig
+from backend.config.diffusion import LossSection, NoiseSection, ValidationSection
 from backend.config.model import AdapterSection, ModelSection
 from backend.config.output import LoggingSection, OutputSection, SamplePrompt, SamplingSection
 from backend.config.problems import ConfigError, Problem, UserError
 from backend.config.training import HardwareSection, OptimizerSection, SchedulerSection, TrainingSection
 
-CURRENT_VERSION = 1
+CURRENT_VERSION = 2
 # From version n to n + 1. A parameter that is renamed or moved gets its line here, so that old files keep running.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: migrate_data_1}
 
 
 class TrainConfig(Section):
@@ -38,6 +39,7 @@ class TrainConfig(Section):
     scheduler: SchedulerSection = Field(default_factory=SchedulerSection)
     noise: NoiseSection = Field(default_factory=NoiseSection)
     loss: LossSection = Field(default_factory=LossSection)
+    validation: ValidationSection = Field(default_factory=ValidationSection)
     sampling: SamplingSection = Field(default_factory=SamplingSection)
     output: OutputSection = Field(default_factory=OutputSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
@@ -57,7 +59,8 @@ def parameters() -> tuple[Parameter, ...]:
 def item_parameters(kind: str) -> tuple[Parameter, ...]:
     """Return the parameters of one item of a list, such as one data set."""
     model = ITEM_MODELS[kind]
-    return tuple(parameter(name, info) for name, info in model.model_fields.items())
+    found = [parameter(name, info) for name, info in model.model_fields.items()]
+    return tuple(sorted(found, key=lambda item: item.ui.inherits))
 
 
 @cache
