@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backend.config.data import DataSection
 from backend.config.datasets import DatasetConfig, PictureRules
+from backend.config.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,14 @@ class Dataset:
     def title(self) -> str:
         """How reports call it."""
         return self.config.name or self.config.path.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def resolve(data: DataSection) -> tuple[list[Dataset], list[Problem]]:
+    """Return the data sets that are in use and name a source, in order, and what is wrong with them."""
+    datasets: list[Dataset] = []
+    problems: list[Problem] = []
+    for number, config in enumerate(data.datasets):
+        if config.enabled and config.path.strip():
+            field = f"data.datasets[{number}]"
+            datasets.append(Dataset(len(datasets), config, data.rules_of(config), field))
+    return datasets, problems

@@ -1,200 +1,194 @@
-"""Look through the folders of a configuration: which pictures there are, with what captions, and what is wrong."""
+"""Look through the data sets of a configuration: which pictures there are, with what captions, and what is wrong."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import translate
+from itertools import islice
 from pathlib import Path
 
-from backend.config.data import DataSection, DatasetConfig
-from backend.config.paths import resolve
+from backend.config.data import DataSection
+from backend.config.paths import cache_dir as usual_cache_dir
+from backend.config.paths import resolve as resolve_path
 from backend.config.problems import Level, Problem, UserError
-from backend.data.images import EXTENSIONS, probe
+from backend.data.datasets import Dataset, resolve
+from backend.data.index import CaptionFile, Index
+from backend.data.measure import measure, read_captions
+from backend.data.records import ImageRecord, Scan
+from backend.data.sources import folder
+from backend.data.sources.base import Entry, Source, stem_of
+from backend.data.stores import Store, open_store
 
-KOHYA_FOLDER = re.compile(r"^(\d+)_(.*)$")
+__all__ = ["ImageRecord", "Scan", "Stopped", "scan"]
+
 LISTED = 5
-# In this order; gb18030 takes almost any bytes, so it comes last and is reported.
-ENCODINGS = ("utf-8-sig", "gb18030")
-UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+NUM_PER_CHUNK = 4096
+NUM_THREADS = min(32, (os.cpu_count() or 1) + 4)
+# What a strict data section refuses instead of leaving it out.
+STRICT = frozenset({"images_unreadable", "captions_unreadable"})
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
-    """One picture: its caption as written (empty: `class_tokens` stand in), and its upright size in pixels."""
-
-    path: Path
-    caption: str
-    caption_path: Path | None
-    class_tokens: str
-    num_repeats: int
-    width: int
-    height: int
-    dataset_index: int
-
-    @property
-    def text(self) -> str:
-        """The caption to start from."""
-        return self.caption if self.caption_path is not None else self.class_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What was found, in a fixed order."""
-
-    images: tuple[ImageRecord, ...]
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    path: Path
-    num_repeats: int
-    class_tokens: str
-
-
-def read_caption(path: Path) -> tuple[str, bool]:
-    """Return a caption file's text on one line, and whether its encoding had to be guessed.
-
-    Raises:
-        UserError: It cannot be read.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError("file_unreadable", value=str(path), reason=error.strerror or str(error)) from error
-    if data.startswith(UTF16_MARKS):
-        return _one_line(data.decode("utf-16", "replace")), False
-    for encoding in ENCODINGS:
-        try:
-            return _one_line(data.decode(encoding)), encoding != "utf-8-sig"
-        except UnicodeDecodeError:
-            continue
-    return _one_line(data.decode("latin-1")), True
-
-
-def _one_line(text: str) -> str:
-    return " ".join(line.strip() for line in text.replace("\x00", "").splitlines() if line.strip())
-
-
-def _folders(root: Path, dataset: DatasetConfig) -> list[_Folder]:
-    """Return a data set's folder and its sub-folders in kohya's `10_name` layout."""
-    found = [_Folder(root, dataset.num_repeats, dataset.class_tokens)]
-    for entry in sorted(root.iterdir(), key=lambda path: path.name):
-        match = KOHYA_FOLDER.match(entry.name)
-        if match and entry.is_dir() and int(match[1]) > 0:
-            tokens = dataset.class_tokens or match[2].strip()
-            found.append(_Folder(entry, dataset.num_repeats * int(match[1]), tokens))
-    return found
-
-
-def _pictures(folder: Path) -> list[Path]:
-    entries = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
-    return sorted((path for path in entries if path.is_file()), key=lambda path: path.name)
-
-
-def _passed_over(root: Path) -> list[str]:
-    """Return the names of sub-folders that hold pictures and are not read, because their names have no number."""
-    folders = (path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith("."))
-    return [path.name for path in folders if not KOHYA_FOLDER.match(path.name) and _pictures(path)]
+class Stopped(Exception):
+    """The one who asked for a scan no longer wants it."""
 
 
 class _Scanner:
     """Collects records and problems of one scan; problems of one kind are told once, with some names."""
 
-    def __init__(self, data: DataSection) -> None:
+    def __init__(self, data: DataSection, index: Index, pool: ThreadPoolExecutor) -> None:
         self.data = data
+        self.index = index
+        self.pool = pool
         self.records: list[ImageRecord] = []
         self.problems: list[Problem] = []
         self.noted: dict[tuple[str, str], list[str]] = defaultdict(list)
 
-    def run(self) -> Scan:
-        for index, dataset in enumerate(self.data.datasets):
-            field = f"data.datasets[{index}].path"
-            if dataset.path.strip():
-                self._dataset(index, dataset, field)
+    def run(self, advance: Callable[[int], None]) -> Scan:
+        datasets, self.problems = resolve(self.data)
+        for dataset in datasets:
+            try:
+                self._dataset(dataset, advance)
+            except UserError as error:
+                field = error.problem.path or f"{dataset.field}.path"
+                self.problems.append(Problem("error", error.problem.code, field, error.problem.params))
         for (code, field), names in self.noted.items():
             listed = ", ".join(names[:LISTED]) + (" ..." if len(names) > LISTED else "")
             self.problems.append(Problem(self._level(code), code, field, {"num": len(names), "names": listed}))
-        return Scan(tuple(self.records), tuple(self.problems))
+        return Scan(tuple(datasets), tuple(self.records), tuple(self.problems))
 
     def _level(self, code: str) -> Level:
-        return "error" if self.data.strict and code in ("images_unreadable", "captions_unreadable") else "warning"
+        return "error" if self.data.strict and code in STRICT else "warning"
 
-    def _error(self, code: str, field: str, path: Path, reason: str = "") -> None:
-        self.problems.append(Problem("error", code, field, {"value": str(path), "reason": reason}))
+    def _dataset(self, dataset: Dataset, advance: Callable[[int], None]) -> None:
+        def note(code: str, name: str) -> None:
+            self.noted[code, f"{dataset.field}.path"].append(name)
 
-    def _dataset(self, index: int, dataset: DatasetConfig, field: str) -> None:
-        root = resolve(dataset.path)
-        if not root.exists():
-            return self._error("dataset_missing", field, root)
-        if not root.is_dir():
-            return self._error("dataset_not_folder", field, root)
+        store = open_store(dataset)
+        source = Source(dataset, _root(dataset, store), store.local, note)
+        is_excluded = _excluder(dataset.config.exclude)
         before = len(self.records)
-        try:
-            for folder in _folders(root, dataset):
-                self._folder(index, folder, field)
-        except OSError as error:
-            return self._error("file_unreadable", field, root, error.strerror or str(error))
+        for chunk in _chunks(folder.read(source), NUM_PER_CHUNK):
+            kept = [entry for entry in chunk if not is_excluded(entry.name)]
+            self.records += self._records(kept, source, store)
+            advance(len(chunk))
         if len(self.records) == before:
-            return self._error("dataset_empty", field, root)
-        if passed_over := _passed_over(root):
-            self.noted["folders_passed_over", field] += passed_over
-        return None
+            raise UserError("dataset_empty", value=source.root)
 
-    def _folder(self, index: int, folder: _Folder, field: str) -> None:
-        by_stem: dict[str, list[Path]] = defaultdict(list)
-        for path in _pictures(folder.path):
-            by_stem[path.stem].append(path)
-            self._picture(index, path, folder, field)
-        for paths in by_stem.values():
-            if len(paths) > 1:
-                self.noted["duplicate_stems", field].append(" + ".join(path.name for path in paths))
-
-    def _picture(self, index: int, path: Path, folder: _Folder, field: str) -> None:
-        try:
-            info = probe(path)
-        except UserError as error:
-            self.noted["images_unreadable", field].append(f"{path.name} ({error.problem.text()})")
-            return
-        if info.is_animated:
-            self.noted["images_animated", field].append(path.name)
-        caption, caption_path = self._caption(path, field)
-        if not caption and not (caption_path is None and folder.class_tokens):
-            self.noted["captions_missing", field].append(path.name)
-        self.records.append(
-            ImageRecord(
-                path=path,
-                caption=caption,
-                caption_path=caption_path,
-                class_tokens=folder.class_tokens,
-                num_repeats=folder.num_repeats,
-                width=info.width,
-                height=info.height,
-                dataset_index=index,
-            )
-        )
-
-    def _caption(self, picture: Path, field: str) -> tuple[str, Path | None]:
-        """Return a picture's caption and its file; no file when there is none or it cannot be read."""
-        path = picture.with_suffix(self.data.caption_extension)
-        if not path.is_file():
-            return "", None
-        try:
-            caption, guessed = read_caption(path)
-        except UserError as error:
-            self.noted["captions_unreadable", field].append(f"{path.name} ({error.problem.text()})")
-            return "", None
-        if guessed:
-            self.noted["captions_guessed", field].append(path.name)
-        return caption, path
+    def _records(self, entries: list[Entry], source: Source, store: Store) -> Iterator[ImageRecord]:
+        """Return the records of entries, less those of pictures that cannot be read."""
+        unknown = [entry for entry in entries if not entry.width]
+        for entry, facts in zip(unknown, measure(unknown, store, self.index, self.pool), strict=True):
+            if isinstance(facts, UserError):
+                source.note("images_unreadable", f"{entry.name} ({facts.problem.text()})")
+                continue
+            entry.width, entry.height = facts.width, facts.height
+            if facts.is_animated:
+                source.note("images_animated", entry.name)
+        readable = [entry for entry in entries if entry.width]
+        files = [entry.caption_file for entry in readable if entry.caption_file is not None]
+        captions = read_captions(files, source.files, self.index, self.pool)
+        for entry in readable:
+            if entry.caption_file is not None:
+                _take_caption(entry, captions[entry.caption_file.location], source)
+            yield _record(entry, source)
 
 
-def scan(data: DataSection) -> Scan:
-    """Read names, headers and captions of every data set; decodes no picture and writes nothing.
+def _root(dataset: Dataset, store: Store) -> str:
+    """Return where a data set is.
+
+    Raises:
+        UserError: It is not there, or not a folder.
+    """
+    root = str(resolve_path(dataset.config.path))
+    kind = store.local.kind(root)
+    if not kind:
+        raise UserError("dataset_missing", value=root)
+    if kind != "folder":
+        raise UserError("dataset_not_folder", value=root)
+    return root
+
+
+def _excluder(patterns: list[str]) -> Callable[[str], bool]:
+    """Return what tells whether a name is left out: named exactly, or by a pattern."""
+    if not patterns:
+        return lambda name: False
+    names = frozenset(patterns)
+    match = re.compile("|".join(translate(pattern) for pattern in patterns)).match
+    return lambda name: name in names or match(name) is not None
+
+
+def _chunks(entries: Iterable[Entry], num: int) -> Iterator[list[Entry]]:
+    iterator = iter(entries)
+    while chunk := list(islice(iterator, num)):
+        yield chunk
+
+
+def _take_caption(entry: Entry, caption: CaptionFile | UserError, source: Source) -> None:
+    assert entry.caption_file is not None
+    if isinstance(caption, UserError):
+        source.note("captions_unreadable", f"{entry.caption_file.name} ({caption.problem.text()})")
+        return
+    if caption.guessed:
+        source.note("captions_guessed", entry.caption_file.name)
+    # An empty file is an empty caption, not a missing one.
+    entry.captions = (caption.text,)
+
+
+def _record(entry: Entry, source: Source) -> ImageRecord:
+    dataset = source.dataset
+    captions = entry.captions
+    if dataset.rules.caption_source != "file":
+        by_name = dataset.rules.caption_source == "filename"
+        captions = (stem_of(entry.name).rpartition("/")[2],) if by_name else ()
+    if not any(captions) and not entry.description and (captions or not entry.class_tokens):
+        source.note("captions_missing", entry.name)
+    return ImageRecord(
+        dataset=dataset.index,
+        name=entry.name,
+        location=entry.location,
+        stamp=entry.stamp,
+        width=entry.width,
+        height=entry.height,
+        captions=captions,
+        description=entry.description,
+        class_tokens=entry.class_tokens,
+        num_repeats=entry.num_repeats,
+        mask=entry.mask,
+        metadata=entry.metadata,
+    )
+
+
+def scan(
+    data: DataSection,
+    *,
+    cache_dir: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Scan:
+    """Read names, headers and captions of every data set; decodes no picture and writes nothing but its index.
+
+    `progress` is told how many pictures were looked at so far; `stop` is asked whether to give up.
 
     Returns:
         The records in the order of the data sets and of the file names, and the problems: errors for what keeps a
         training from starting, warnings for what is left out or looks like a mistake.
+
+    Raises:
+        Stopped: `stop` said so.
     """
-    return _Scanner(data).run()
+    num_done = 0
+
+    def advance(num: int) -> None:
+        nonlocal num_done
+        num_done += num
+        if progress is not None:
+            progress(num_done)
+        if stop is not None and stop():
+            raise Stopped
+
+    with Index(cache_dir or usual_cache_dir()) as index, ThreadPoolExecutor(NUM_THREADS) as pool:
+        return _Scanner(data, index, pool).run(advance)

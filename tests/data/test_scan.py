@@ -12,6 +12,11 @@ from backend.config.messages import languages
 from backend.data.scan import Scan, scan
 
 
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATHANOR_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 def look(*paths: Path, strict: bool = False, **changes: object) -> Scan:
     datasets = [DatasetConfig(path=str(path), **changes) for path in paths]
     return scan(DataSection(datasets=datasets, strict=strict))
@@ -67,7 +72,7 @@ def test_several_folders_keep_their_own_repeats(draw, tmp_path: Path) -> None:
         ]
     )
     found = scan(data)
-    assert [(item.path.name, item.num_repeats, item.dataset_index) for item in found.images] == [
+    assert [(item.path.name, item.num_repeats, item.dataset) for item in found.images] == [
         ("a.png", 5, 0),
         ("b.png", 1, 1),
     ]

@@ -1,0 +1,216 @@
+"""What was found out about files, remembered by location and stamp: nothing is measured, hashed or read twice."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+if TYPE_CHECKING:
+    from backend.data.records import ImageRecord
+    from backend.data.stores import Store
+
+FILE_NAME = "index.sqlite"
+# Raised when the tables change: an index of another version is put aside and made anew.
+VERSION = 1
+BUSY_SECONDS = 30.0
+# SQLite takes a limited number of values in one query.
+NUM_LOOKED_UP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A picture's header: pixels as seen upright. `error` is the code of what keeps it from being read."""
+
+    table: ClassVar[str] = "pictures"
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    is_animated: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionFile:
+    """The text of a caption file, and whether its encoding had to be guessed."""
+
+    table: ClassVar[str] = "captions"
+    text: str = ""
+    guessed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What only decoding tells: a perceptual hash (hexadecimal), sharpness, and the code of an error."""
+
+    table: ClassVar[str] = "looks"
+    perceptual_hash: str = ""
+    sharpness: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The sha256 of a file's bytes."""
+
+    table: ClassVar[str] = "contents"
+    sha256: str = ""
+
+
+Kind = TypeVar("Kind", Facts, CaptionFile, Looks, Content)
+KINDS: tuple[type, ...] = (Facts, CaptionFile, Looks, Content)
+# A location and its stamp.
+Key = tuple[str, str]
+
+
+class Index:
+    """The index of a cache folder. Safe to use from several threads and processes; losing it only costs time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self._lock = threading.Lock()
+        self._connection = _connect(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def find(self, kind: type[Kind], keys: Iterable[Key]) -> dict[str, Kind]:
+        """Return what is known, by location; what was remembered under another stamp is not."""
+        stamps = {location: stamp for location, stamp in keys if stamp}
+        columns = ", ".join(field.name for field in fields(kind))
+        found: dict[str, Kind] = {}
+        for some in _slices(list(stamps), NUM_LOOKED_UP):
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT location, stamp, {columns} FROM {kind.table} WHERE location IN ({marks})"
+            with self._lock:
+                rows = self._ask(lambda query=query, some=some: self._connection.execute(query, some).fetchall())
+            for location, stamp, *values in rows or ():
+                if stamps[location] == stamp:
+                    found[location] = kind(*values)
+        return found
+
+    def remember(self, rows: Iterable[tuple[Key, Facts | CaptionFile | Looks | Content]]) -> None:
+        """Keep what was found out, many at once; files without a stamp are left out."""
+        by_kind: dict[type, list[tuple[Any, ...]]] = {}
+        for (location, stamp), value in rows:
+            if stamp:
+                by_kind.setdefault(type(value), []).append((location, stamp, *astuple(value)))
+        with self._lock:
+            for kind, values in by_kind.items():
+                self._ask(lambda kind=kind, values=values: self._write(kind, values))
+
+    def facts(self, location: str, stamp: str) -> Facts | None:
+        """Return what is known about one picture."""
+        return self.find(Facts, [(location, stamp)]).get(location)
+
+    def looks(self, location: str, stamp: str) -> Looks | None:
+        """Return what decoding one picture told."""
+        return self.find(Looks, [(location, stamp)]).get(location)
+
+    def content_hash(self, record: ImageRecord, store: Store) -> str:
+        """Return the sha256 of a picture's bytes, reading them only when its stamp is new.
+
+        Raises:
+            UserError: It has to be read and cannot be.
+        """
+        key = (record.location, record.stamp)
+        known = self.find(Content, [key]).get(record.location)
+        if known is None:
+            known = Content(hashlib.sha256(store.read(record.location)).hexdigest())
+            self.remember([(key, known)])
+        return known.sha256
+
+    def content_hashes(self, records: Sequence[ImageRecord]) -> dict[str, str]:
+        """Return the hashes that are known already, by location, in few queries."""
+        found = self.find(Content, [(record.location, record.stamp) for record in records])
+        return {location: content.sha256 for location, content in found.items()}
+
+    def _write(self, kind: type, values: list[tuple[Any, ...]]) -> None:
+        marks = ", ".join("?" * len(values[0]))
+        with self._connection:
+            self._connection.executemany(f"INSERT OR REPLACE INTO {kind.table} VALUES ({marks})", values)  # type: ignore[attr-defined]
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        """Run a query; when the file turns out damaged, start anew and know nothing."""
+        try:
+            return question()
+        except sqlite3.OperationalError:  # locked for long, or the disk is full: then nothing is remembered
+            return None
+        except sqlite3.DatabaseError:
+            self._connection.close()
+            _put_aside(self.path)
+            self._connection = _connect(self.path)
+            return None
+
+
+def _slices(items: list[str], num: int) -> Iterator[list[str]]:
+    return (items[start : start + num] for start in range(0, len(items), num))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the index, a new one in place of one that is damaged or of another version, or one in memory."""
+    for _ in range(2):
+        try:
+            return _open(path)
+        except (OSError, sqlite3.OperationalError):  # a folder that cannot be written to
+            break
+        except sqlite3.DatabaseError:
+            _put_aside(path)
+    return _prepared(sqlite3.connect(":memory:", check_same_thread=False))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A lost index is only made again.
+        connection.execute("PRAGMA synchronous = OFF")
+        return _prepared(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+
+
+def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
+    with _exclusive(connection):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):
+            raise sqlite3.DatabaseError(f"version {version}")
+        for kind in KINDS:
+            columns = ", ".join(field.name for field in fields(kind))
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {kind.table} "  # type: ignore[attr-defined]
+                f"(location TEXT PRIMARY KEY, stamp TEXT NOT NULL, {columns}) WITHOUT ROWID"
+            )
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    return connection
+
+
+@contextmanager
+def _exclusive(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        yield
+
+
+def _put_aside(path: Path) -> None:
+    """Rename the index and its companions, so that a new one can take its place."""
+    mark = time.strftime("%Y%m%d-%H%M%S")
+    for ending in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            path.with_name(path.name + ending).replace(path.with_name(f"{path.name}.{mark}.damaged{ending}"))
