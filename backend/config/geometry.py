@@ -11,6 +11,14 @@ KOHYA = (*WITH_BUCKETS, Condition("data.bucket_rule", "eq", "kohya"))
 ASPECTS = (*WITH_BUCKETS, Condition("data.bucket_rule", "eq", "aspects"))
 
 
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Read a size such as 512x768 as (width, height) in pixels; None where it is none."""
+    width, _, height = text.lower().replace("*", "x").replace("\u00d7", "x").partition("x")
+    if not (width.strip().isdecimal() and height.strip().isdecimal()):
+        return None
+    return (int(width), int(height)) if int(width) and int(height) else None
+
+
 class GeometryRules(Section):
     width: Annotated[
         int, Field(title="Width", ge=16, le=8192), Ui(tier="basic", unit="px", aliases=("resolution", "max_resolution"))
@@ -120,7 +128,7 @@ class GeometryRules(Section):
     """Pictures whose shorter side is shorter than this are not trained. 0: all are."""
 
     maximum_upscale: Annotated[
-        float, Field(title="Leave out pictures enlarged by more than", ge=0), Ui(unit="times", aliases=("max_upscale_threshold",))
+        float, Field(title="Leave out pictures enlarged by more than", ge=0), Ui(unit="factor", aliases=("max_upscale_threshold",))
     ] = 0.0
     """Pictures that would have to be enlarged by more than this factor are not trained. 0: all are."""
 
