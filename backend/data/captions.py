@@ -40,16 +40,17 @@ from backend.data.records import ImageRecord
 BRACES = (("{{", "\ue000", "{"), ("}}", "\ue001", "}"))
 WILDCARD = re.compile(r"\{([^{}]+)\}")
 
+Size = tuple[int, int]
 Choose = Callable[[Sequence[str]], str]
 
 
 class Code(Protocol):
     """Code of the user's that writes captions; None where it has no such function. See `user_code.UserCode`."""
 
-    def caption(self, record: ImageRecord, rng: random.Random, *, flip: bool) -> str | None:
+    def caption(self, record: ImageRecord, rng: random.Random, *, flip: bool, bucket: Size | None) -> str | None:
         """Return the caption of one draw."""
 
-    def description(self, record: ImageRecord, rng: random.Random, *, flip: bool) -> str | None:
+    def description(self, record: ImageRecord, rng: random.Random, *, flip: bool, bucket: Size | None) -> str | None:
         """Return the description of one draw."""
 
 
@@ -83,6 +84,7 @@ def compose(
     seed: int = 0,
     code: Code | None = None,
     flip: bool = False,
+    bucket: Size | None = None,
 ) -> str:
     """Return the caption that the text encoder is shown in one step.
 
@@ -94,14 +96,15 @@ def compose(
         step: The optimizer step, from 0; for tag warm-up.
         total_steps: All steps of the run; for a warm-up that is a share of them.
         seed: The run's; for `caption_variants`, which are the same in all epochs.
-        code: The functions of the user's for this data set.
+        code: The functions of the user's for this data set, from `user_code.open_all`.
         flip: Whether the picture is mirrored this time; only for `code`.
+        bucket: The size that it is trained at, (width, height); only for `code`.
     """
     if _is_dropped(rules, rng, epoch):
         return ""
     if rules.caption_variants:
         return _variant(record, rules, rng.randrange(rules.caption_variants), seed=seed, code=code)
-    source = _draw_source(record, rules, rng, code=code, flip=flip)
+    source = _draw_source(record, rules, rng, code=code, flip=flip, bucket=bucket)
     return _finish(source, rules, rng, warmup=_warmup(rules, step, total_steps))
 
 
@@ -179,18 +182,24 @@ def _is_dropped(rules: CaptionRules, rng: random.Random, epoch: int) -> bool:
 def _variant(record: ImageRecord, rules: CaptionRules, number: int, *, seed: int, code: Code | None) -> str:
     """Return one of the variants of a caption. They know no step and no epoch: there is no warm-up in them."""
     rng = caption_rng(seed, number, f"variant/{record.dataset}/{record.name}")
-    return _finish(_draw_source(record, rules, rng, code=code, flip=False), rules, rng)
+    return _finish(_draw_source(record, rules, rng, code=code), rules, rng)
 
 
 def _draw_source(
-    record: ImageRecord, rules: CaptionRules, rng: random.Random, *, code: Code | None, flip: bool
+    record: ImageRecord,
+    rules: CaptionRules,
+    rng: random.Random,
+    *,
+    code: Code | None,
+    flip: bool = False,
+    bucket: Size | None = None,
 ) -> Source:
     """Draw description or caption, then one of several captions, then a line of it."""
     description, captions = record.description, record.captions
     if code is not None:
-        own = code.caption(record, rng, flip=flip)
+        own = code.caption(record, rng, flip=flip, bucket=bucket)
         captions = captions if own is None else (own,)
-        own = code.description(record, rng, flip=flip)
+        own = code.description(record, rng, flip=flip, bucket=bucket)
         description = description if own is None else own
     if description and (not captions or (rules.description_rate and rng.random() < rules.description_rate)):
         return Source(rng.choice(_lines(description, rules)), is_description=True)
