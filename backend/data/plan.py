@@ -106,6 +106,15 @@ class _Placer:
             return choices
         return tuple(each for each in choices if max(each.resized[0] / width, each.resized[1] / height) <= most)
 
+    def place(self, record: ImageRecord) -> tuple[list[Placement], str]:
+        """Return the placements of a picture, and the name of the rule that left it or some of them out."""
+        refusal = _refusal(record, self.dataset)
+        if refusal:
+            return [], refusal
+        choices = self.choices(record.width, record.height)
+        missing = "" if len(choices) == len(self.choosers) else "maximum_upscale_some" if choices else "maximum_upscale"
+        return [Placement(record, each.bucket, each.resized) for each in choices], missing
+
 
 def place(found: Scan, _data: DataSection | None = None) -> Placed:
     """Give every picture its bucket at each of its resolutions, and tell which ones are left out and why."""
