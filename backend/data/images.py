@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, ImageCms, UnidentifiedImageError, features
 
 from backend.config.problems import UserError
 
@@ -33,6 +35,7 @@ ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 MAXIMUM_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L"})
 # What Pillow raises on damaged files, by format and place of the damage.
+TRANSPARENT_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, zlib.error)
 
 
@@ -46,7 +49,7 @@ class ImageInfo:
     is_animated: bool
 
 
-def _open(path: Path) -> Image.Image:
+def _open(data: Path | bytes, name: str) -> Image.Image:
     """Open a picture without decoding it.
 
     Raises:
@@ -55,26 +58,29 @@ def _open(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
+            image = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
     except FileNotFoundError as error:
-        raise UserError("file_not_found", value=str(path)) from error
+        raise UserError("file_not_found", value=name) from error
     except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
+        raise _too_large(name) from error
     except UnidentifiedImageError as error:
-        code = "image_empty" if path.stat().st_size == 0 else "image_corrupt"
-        raise UserError(code, value=str(path)) from error
+        raise UserError("image_corrupt" if _num_bytes(data) else "image_empty", value=name) from error
     except PermissionError as error:
-        raise UserError("file_unreadable", value=str(path), reason=error.strerror or str(error)) from error
+        raise UserError("file_unreadable", value=name, reason=error.strerror or str(error)) from error
     except DAMAGE as error:
-        raise UserError("image_corrupt", value=str(path)) from error
+        raise UserError("image_corrupt", value=name) from error
     if image.width * image.height > MAXIMUM_PIXELS:
         image.close()
-        raise _too_large(path)
+        raise _too_large(name)
     return image
 
 
-def _too_large(path: Path) -> UserError:
-    return UserError("image_too_large", value=str(path), megapixels=MAXIMUM_PIXELS // 1_000_000)
+def _num_bytes(data: Path | bytes) -> int:
+    return len(data) if isinstance(data, bytes) else data.stat().st_size
+
+
+def _too_large(name: str) -> UserError:
+    return UserError("image_too_large", value=name, megapixels=MAXIMUM_PIXELS // 1_000_000)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -95,41 +101,117 @@ def _is_animated(image: Image.Image) -> bool:
         return False
 
 
-def probe(path: Path) -> ImageInfo:
-    """Read the header only.
+def _called(data: Path | bytes, name: str) -> str:
+    return name or ("" if isinstance(data, bytes) else str(data))
+
+
+def probe(data: Path | bytes, name: str = "") -> ImageInfo:
+    """Read the header only, of a file or of bytes that are called `name` when something is wrong.
 
     Raises:
         UserError: As `_open`.
     """
-    with _open(path) as image:
+    with _open(data, _called(data, name)) as image:
         width, height = image.size
         if _orientation(image) in SWAPS_SIDES:
             width, height = height, width
         return ImageInfo(width, height, image.mode, _is_animated(image))
 
 
-def read_rgb(path: Path) -> Image.Image:
-    """Decode a picture: first frame, upright, 8-bit RGB, transparency on white.
+def read_rgb(data: Path | bytes, name: str = "") -> Image.Image:
+    """Decode a picture: first frame, upright, 8-bit sRGB, transparency on white.
 
     Raises:
         UserError: As `_open`, or the file is truncated or damaged further in.
     """
-    with _open(path) as image:
+    image, orientation = _decoded(data, _called(data, name))
+    return _upright(to_rgb(in_srgb(image)), orientation)
+
+
+def read_mask(data: Path | bytes, name: str = "") -> Image.Image:
+    """Decode a mask: upright, 8-bit grey, whatever its transparency.
+
+    Raises:
+        UserError: As `read_rgb`.
+    """
+    image, orientation = _decoded(data, _called(data, name))
+    grey = _to_8_bit(image) if image.mode in SIXTEEN_BIT_MODES else image
+    return _upright(grey.convert("L"), orientation)
+
+
+def read_alpha(data: Path | bytes, name: str = "") -> Image.Image | None:
+    """Decode a picture's transparency: upright, 8-bit, 255 is opaque; nothing when it has none.
+
+    Raises:
+        UserError: As `read_rgb`.
+    """
+    image, orientation = _decoded(data, _called(data, name))
+    return _upright(image.convert("RGBA").getchannel("A"), orientation) if _is_transparent(image) else None
+
+
+def _decoded(data: Path | bytes, name: str) -> tuple[Image.Image, int]:
+    """Return the first frame as stored, and the orientation that it has to be turned by."""
+    with _open(data, name) as image:
         orientation = _orientation(image)
         try:
             image.load()
-            rgb = to_rgb(image)
         except DAMAGE as error:
-            raise UserError("image_truncated", value=str(path), reason=str(error)) from error
-        return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
+            raise UserError("image_truncated", value=name, reason=str(error)) from error
+        return image, orientation
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode in TRANSPARENT_MODES or "transparency" in image.info
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    grey = np.asarray(image).astype(np.float64)
+    return Image.fromarray(np.clip(grey / 257.0 + 0.5, 0, 255).astype(np.uint8))
+
+
+def in_srgb(image: Image.Image) -> Image.Image:
+    """Convert the colours of a picture with a profile to sRGB; one that is damaged or does not fit is ignored."""
+    embedded = image.info.get("icc_profile")
+    if not embedded or image.mode in SIXTEEN_BIT_MODES:
+        return image
+    colors, alpha = _apart(image)
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
+        if "sRGB" in ImageCms.getProfileDescription(profile):
+            return image
+        converted = ImageCms.profileToProfile(colors, profile, _srgb(), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    assert converted is not None  # nothing is returned only when it is done in place
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+def _apart(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return a picture's colours, which a profile speaks of, and its transparency."""
+    if image.mode == "LA":
+        return image.getchannel("L"), image.getchannel("A")
+    if _is_transparent(image):
+        rgba = image.convert("RGBA")
+        return rgba.convert("RGB"), rgba.getchannel("A")
+    return image.convert("RGB") if image.mode == "P" else image, None
+
+
+@cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB; 16-bit greys keep their range, transparency is laid on white."""
     if image.mode in SIXTEEN_BIT_MODES:
-        grey = np.asarray(image).astype(np.float64)
-        image = Image.fromarray(np.clip(grey / 257.0 + 0.5, 0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = _to_8_bit(image)
+    if _is_transparent(image):
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, rgba).convert("RGB")

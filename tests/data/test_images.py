@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from backend.config.problems import UserError
-from backend.data.images import EXTENSIONS, probe, read_rgb
+from backend.data.images import EXTENSIONS, probe, read_alpha, read_mask, read_rgb
 
 TRANSPOSED = {5, 6, 7, 8}
 
@@ -153,3 +154,63 @@ def test_probing_a_png_does_not_decode_it(tmp_path: Path) -> None:
 def test_strange_names(tmp_path: Path, name: str) -> None:
     picture().save(tmp_path / name)
     assert read_rgb(tmp_path / name).size == (64, 32)
+
+
+def swapped_profile() -> bytes:
+    """A profile in which red and green have changed places."""
+    data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = data.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    return data.replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colours_of_another_profile_become_srgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8), (255, 0, 0)).convert(mode).save(path, icc_profile=swapped_profile())
+    red, green, blue = read_rgb(path).getpixel((2, 2))
+    assert green > 250
+    assert max(red, blue) < 5
+
+
+def test_transparency_survives_a_profile(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(path, icc_profile=swapped_profile())
+    assert read_rgb(path).getpixel((2, 2)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("profile", [b"no profile at all", swapped_profile()[:200]])
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "CMYK"])
+def test_a_damaged_profile_is_ignored(tmp_path: Path, mode: str, profile: bytes) -> None:
+    path = tmp_path / "a.tif"
+    Image.new("RGB", (8, 8), (90, 90, 90)).convert(mode).save(path, icc_profile=profile)
+    assert all(abs(value - 90) <= 2 for value in read_rgb(path).getpixel((2, 2)))
+
+
+def test_bytes_are_read_as_files_are(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    picture().save(buffer, "PNG")
+    info = probe(buffer.getvalue())
+    assert (info.width, info.height) == read_rgb(buffer.getvalue()).size == (64, 32)
+    for data, code in ((b"", "image_empty"), (b"no picture", "image_corrupt")):
+        with pytest.raises(UserError) as caught:
+            read_rgb(data, name="shard.tar/a.png")
+        assert caught.value.problem.code == code
+        assert "shard.tar/a.png" in str(caught.value)
+
+
+def test_masks_are_grey_and_upright_whatever_their_mode(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for mode, color in (("L", 200), ("RGB", (200, 200, 200)), ("RGBA", (200, 200, 200, 0)), ("I;16", 200 * 257)):
+        path = tmp_path / "mask.png"
+        Image.new(mode, (16, 8), color).save(path, exif=exif)
+        mask = read_mask(path)
+        assert (mask.mode, mask.size, mask.getpixel((3, 3))) == ("L", (8, 16), 200)
+
+
+def test_alpha_is_there_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (8, 8), (1, 2, 3, 77)).save(path)
+    assert read_alpha(path).getpixel((1, 1)) == 77
+    picture().save(path)
+    assert read_alpha(path) is None
