@@ -230,7 +230,7 @@ def sentence(config: TrainConfig, planned: Plan, found: Scan, language: str) -> 
         "plan.exact" if exact else "plan.capped" if capped else "plan.rounded",
         language,
         images=count.num_images,
-        repeats=next(iter(repeats), 1),
+        repeats=f"{next(iter(repeats), 1):g}",
         samples=count.samples_per_epoch,
         batches=count.batches_per_epoch,
         steps_per_epoch=count.steps_per_epoch,

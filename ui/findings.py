@@ -15,7 +15,8 @@ from backend.config.data import DataSection
 from backend.config.paths import resolve
 from backend.config.problems import Problem
 from backend.config.root import TrainConfig
-from backend.data.scan import ImageRecord, Scan, scan
+from backend.data.records import ImageRecord, Scan
+from backend.data.scan import scan
 from backend.families.detect import Detection, detect, is_hub_id
 from ui import machine, quick_plan
 

@@ -11,9 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-PickKind = Literal["folder", "model"]
+PickKind = Literal["folder", "model", "data", "code"]
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl"})
-MODEL_SUFFIXES = frozenset({".safetensors", ".ckpt", ".pt"})
+# The files that can be chosen beside folders.
+FILE_SUFFIXES: dict[PickKind, frozenset[str]] = {
+    "folder": frozenset(),
+    "model": frozenset({".safetensors", ".ckpt", ".pt"}),
+    "data": frozenset({".json", ".jsonl", ".csv", ".parquet", ".tar", ".toml"}),
+    "code": frozenset({".py"}),
+}
 MAX_ENTRIES = 1000
 MAX_COUNTED = 5000
 MAX_COMPLETIONS = 20
@@ -23,7 +29,10 @@ COUNT_SECONDS = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A folder, or a model file. `num_images` is None when it was not counted; `more` says that counting stopped."""
+    """A folder, or a file of the kind that is looked for.
+
+    `num_images` is None when it was not counted; `more` says that counting stopped.
+    """
 
     name: str
     path: str
@@ -90,7 +99,7 @@ def nearest_folder(text: str) -> Path:
 
 
 def list_folder(path: Path, kind: PickKind, roots: Roots) -> Listing:
-    """List the folders of a folder, with counts of pictures, and model files when a model is looked for."""
+    """List the folders of a folder, with counts of pictures, and the files that can be chosen."""
     shown = Listing(str(path), str(path.parent) if path.parent != path and roots.allow(path.parent) else "")
     if not roots.allow(path):
         return replace(shown, error="folders.not_allowed")
@@ -124,8 +133,9 @@ def _entry(item: os.DirEntry[str], kind: PickKind) -> Entry | None:
     try:
         if item.is_dir():
             return Entry(item.name, item.path, is_dir=True)
-        if kind == "model" and Path(item.name).suffix.lower() in MODEL_SUFFIXES:
-            return Entry(item.name, item.path, is_dir=False, num_bytes=item.stat().st_size, is_model=True)
+        if Path(item.name).suffix.lower() in FILE_SUFFIXES[kind]:
+            size = item.stat().st_size
+            return Entry(item.name, item.path, is_dir=False, num_bytes=size, is_model=kind == "model")
     except OSError:  # a dead link or a drive that went away: not something to choose
         return None
     return None
@@ -165,7 +175,7 @@ def complete(text: str, kind: PickKind, roots: Roots) -> list[str]:
 
 def answer(request: dict[str, Any], roots: Roots) -> dict[str, Any]:
     """Answer the picker's script: `{path, kind, up?}` lists a folder, `{complete, kind}` completes a typed path."""
-    kind: PickKind = "model" if request.get("kind") == "model" else "folder"
+    kind: PickKind = next((known for known in FILE_SUFFIXES if known == request.get("kind")), "folder")
     if "complete" in request:
         return {"paths": complete(str(request["complete"]), kind, roots)}
     path = nearest_folder(str(request.get("path", "")))
@@ -176,6 +186,7 @@ def answer(request: dict[str, Any], roots: Roots) -> dict[str, Any]:
         "path": listing.path,
         "parent": listing.parent,
         "error": listing.error,
+        "is_file": Path(str(request.get("path", "")).strip().strip('"')).expanduser().is_file(),
         "num_images": listing.num_images,
         "num_hidden": listing.num_hidden,
         "places": [{"name": place.name, "path": place.path} for place in places(roots)],

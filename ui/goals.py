@@ -99,26 +99,26 @@ QUALITIES = (
 MEMORY_TIERS = (
     Overlay(
         "roomy",
-        {"training.batch_size": 4, "training.gradient_checkpointing": False, "cache.text_embeddings": False},
+        {"training.batch_size": 4, "training.gradient_checkpointing": False, "cache.text_embeddings": "off"},
     ),
     Overlay(
         "normal",
-        {"training.batch_size": 2, "training.gradient_checkpointing": False, "cache.text_embeddings": False},
+        {"training.batch_size": 2, "training.gradient_checkpointing": False, "cache.text_embeddings": "off"},
     ),
     Overlay(
         "small",
-        {"training.batch_size": 1, "training.gradient_checkpointing": False, "cache.text_embeddings": False},
+        {"training.batch_size": 1, "training.gradient_checkpointing": False, "cache.text_embeddings": "off"},
     ),
     Overlay(
         "tight",
-        {"training.batch_size": 1, "training.gradient_checkpointing": True, "cache.text_embeddings": False},
+        {"training.batch_size": 1, "training.gradient_checkpointing": True, "cache.text_embeddings": "off"},
     ),
     Overlay(
         "smallest",
         {
             "training.batch_size": 1,
             "training.gradient_checkpointing": True,
-            "cache.text_embeddings": True,
+            "cache.text_embeddings": "disk",
             "training.train_text_encoder": False,
             "training.train_text_encoder_2": False,
             "data.shuffle_caption": False,

@@ -10,7 +10,7 @@ from typing import Any
 from backend.config import presets
 from backend.config.base import flatten
 from backend.config.root import TrainConfig
-from backend.data.scan import ImageRecord
+from backend.data.records import ImageRecord, Scan
 from backend.families.detect import Detection
 from backend.families.specs import FAMILIES
 from ui import goals
@@ -73,25 +73,41 @@ def with_folder(data: Data, folder: str) -> dict[str, Any]:
     return with_values(data, {"data.datasets": chosen})
 
 
-def num_single_samples(records: Sequence[ImageRecord], config: TrainConfig) -> int:
+def training_records(found: Scan) -> list[ImageRecord]:
+    """Return the pictures that are learned from: not those of a class, nor those that are only measured."""
+    learned = [dataset.config.role == "train" for dataset in found.datasets]
+    return [record for record in found.images if learned[record.dataset]]
+
+
+def num_single_samples(found: Scan) -> float:
     """Return how many pictures an epoch has when each folder is repeated once; 10_name folders keep their number."""
-    repeats = [dataset.num_repeats for dataset in config.data.datasets]
-    return sum(record.num_repeats // repeats[record.dataset_index] for record in records)
+    repeats = [dataset.config.num_repeats or 1 for dataset in found.datasets]
+    return sum(record.num_repeats / repeats[record.dataset] for record in training_records(found))
 
 
-def with_quality(data: Data, config: TrainConfig, records: Sequence[ImageRecord], quality: int) -> dict[str, Any]:
+def is_balanced(config: TrainConfig) -> bool:
+    """Tell whether the data sets are weighed against each other, by repeats or by numbers of samples."""
+    rows = [dataset for dataset in config.data.datasets if dataset.enabled and dataset.role == "train"]
+    return len({row.num_repeats for row in rows}) > 1 or any(row.num_samples for row in rows)
+
+
+def with_quality(data: Data, config: TrainConfig, found: Scan, quality: int) -> dict[str, Any]:
     """Set repeats and epochs for the steps of a quality. Folders of different repeats keep them: they are a balance."""
     goal = next((goal for goal in goals.GOALS if goal.name == _goal(config)), goals.GOALS[0])
     num_steps = round(goal.num_steps * goals.QUALITIES[quality].factor)
     batch, folders = pictures_per_step(config), datasets(data)
-    num_samples = num_single_samples(records, config)
-    if len({dataset.num_repeats for dataset in config.data.datasets}) > 1:
-        num_samples = sum(record.num_repeats for record in records)
+    if is_balanced(config):
+        num_samples = round(sum(record.num_repeats for record in training_records(found)))
         _, epochs = goals.schedule(num_samples, num_steps=num_steps, batch_size=batch, repeats=1)
     else:
+        num_samples = round(num_single_samples(found))
         repeats, epochs = goals.schedule(num_samples, num_steps=num_steps, batch_size=batch)
-        folders = [{**item, "num_repeats": repeats} for item in folders]
+        folders = [{**item, "num_repeats": repeats} if _is_learned(item) else item for item in folders]
     return with_values(data, {"data.datasets": folders, "training.num_epochs": epochs, "training.max_steps": 0})
+
+
+def _is_learned(row: Data) -> bool:
+    return row.get("role", "train") == "train" and row.get("enabled", True) is not False
 
 
 def pictures_per_step(config: TrainConfig) -> int:

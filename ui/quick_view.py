@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from backend.config.problems import Problem, UserError
-from backend.data.scan import ImageRecord, Scan
+from backend.data.records import ImageRecord, Scan
 from backend.families.detect import Detection, is_hub_id
 from ui import goals, samples
 from ui.folders import PickKind
@@ -98,7 +98,7 @@ def _picture(record: ImageRecord) -> dict[str, str] | None:
     except UserError:  # named among the problems of the scan
         return None
     source = "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
-    return {"source": source, "name": record.path.name, "caption": record.text}
+    return {"source": source, "name": record.name, "caption": record.text}
 
 
 def goal_html(

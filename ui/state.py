@@ -10,8 +10,8 @@ from typing import Any
 
 from backend.config import presets
 from backend.config.paths import home
-from backend.config.problems import UserError
-from backend.config.root import CURRENT_VERSION
+from backend.config.problems import ConfigError, UserError
+from backend.config.root import CURRENT_VERSION, migrate
 
 Data = dict[str, Any]
 
@@ -30,8 +30,7 @@ class Draft:
 
     def _load(self) -> None:
         try:
-            self._text = self.path.read_text(encoding="utf-8")
-            self._data = presets.parse(self._text)
+            self._text, self._data = _current(self.path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, UserError):
             aside = self.path.with_suffix(".damaged.toml")
             self.path.replace(aside)
@@ -52,7 +51,7 @@ class Draft:
     def replace(self, data: Mapping[str, Any]) -> None:
         """Set the whole draft; the comments of the text stay where their keys do."""
         with self._lock:
-            fresh = {"version": CURRENT_VERSION, **copy.deepcopy(dict(data))}
+            fresh = _migrated({"version": CURRENT_VERSION, **copy.deepcopy(dict(data))})
             self._write(presets.rewrite(self.text, fresh), fresh)
 
     def replace_text(self, text: str) -> None:
@@ -61,7 +60,7 @@ class Draft:
         Raises:
             UserError: It is not TOML; the draft stays.
         """
-        data = presets.parse(text, path=self.path.name)
+        text, data = _current(text, name=self.path.name)
         with self._lock:
             self._write(text, data)
 
@@ -87,3 +86,24 @@ class Draft:
         presets.write_text(self.path, text)
         self._text, self._data = text, data
         self.revision += 1
+
+
+def _migrated(data: Data) -> Data:
+    """Bring a configuration to the current version; one whose version is none, or newer, stays for the check."""
+    try:
+        return migrate(data)
+    except ConfigError:
+        return data
+
+
+def _current(text: str, *, name: str = "") -> tuple[str, Data]:
+    """Return TOML text and what it says, of the current version; the comments stay.
+
+    Raises:
+        UserError: It is not TOML.
+    """
+    data = presets.parse(text, path=name)
+    current = _migrated(data)
+    if "version" not in data or current == data:
+        return text, data
+    return presets.rewrite(text, current), current

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -53,6 +53,21 @@ class Condition:
 def holds(conditions: tuple[Condition, ...], values: Mapping[str, Any]) -> bool:
     """Tell whether all conditions hold; the one function behind the form, the checks and the reference."""
     return all(condition.holds(values) for condition in conditions)
+
+
+def item_values(values: Mapping[str, Any], members: Iterable[Parameter], item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flat values that the conditions of one row see.
+
+    `item.X` is the row's own X or its default; `data.X` is what holds for the row: its own rule, else the general one.
+    """
+    seen = dict(values)
+    for member in members:
+        own = item.get(member.name)
+        if not member.ui.inherits:
+            seen[f"item.{member.name}"] = member.default if own is None else own
+        elif own is not None:
+            seen[f"data.{member.name}"] = own
+    return seen
 
 
 @dataclass(frozen=True, slots=True)

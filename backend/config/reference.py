@@ -12,16 +12,27 @@ from backend.config.messages import has, translate
 from backend.config.root import CURRENT_VERSION, ITEM_MODELS, item_parameters, parameters
 
 
+def text_key(item: Parameter, prefix: str = "") -> str:
+    """Return what the keys of a parameter's texts begin with: rules in a row have those of the general rule."""
+    return f"data.{item.name}" if item.ui.inherits else f"{prefix}{item.path}"
+
+
 def label(item: Parameter, language: str, *, prefix: str = "") -> str:
     """Return a parameter's name in a language; the English one stands in the schema."""
-    key = f"{prefix}{item.path}.label"
+    key = f"{text_key(item, prefix)}.label"
     return translate(key, language) if has(key, language) else item.title
 
 
 def help_text(item: Parameter, language: str, *, prefix: str = "") -> str:
     """Return a parameter's explanation in a language."""
-    key = f"{prefix}{item.path}.help"
+    key = f"{text_key(item, prefix)}.help"
     return translate(key, language) if has(key, language) else item.help
+
+
+def choice_label(item: Parameter, value: Any, language: str, *, prefix: str = "") -> str:
+    """Return how a choice reads; names such as "bf16" stand for themselves."""
+    key = f"choice.{text_key(item, prefix)}.{value}"
+    return translate(key, language) if has(key, language) else str(value)
 
 
 def anchor(path: str) -> str:
@@ -81,12 +92,15 @@ def _entry(item: Parameter, language: str) -> Iterator[str]:
     if item.kind in ITEM_MODELS:
         yield translate("reference.items", language)
         yield ""
-        for inner in item_parameters(item.kind):
+        for inner in (inner for inner in item_parameters(item.kind) if not inner.ui.inherits):
             prefix = f"{item.kind}."
             facts = ", ".join(_facts(inner, language))
             name = label(inner, language, prefix=prefix)
             yield f"- `{inner.name}` {name} ({facts}): {help_text(inner, language, prefix=prefix)}"
         yield ""
+        if rules := [f"`{inner.name}`" for inner in item_parameters(item.kind) if inner.ui.inherits]:
+            yield translate("reference.rules", language, names=", ".join(rules))
+            yield ""
 
 
 def _facts(item: Parameter, language: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from backend.config.base import Parameter
 from backend.config.messages import catalogue, has, languages, translate
+from backend.config.reference import text_key
 from backend.config.root import TrainConfig, item_parameters, parameters
 
 OTHERS = [language for language in languages() if language != "en"]
@@ -16,7 +17,9 @@ PLACEHOLDER = re.compile(r"{(\w+)}")
 
 def fields() -> list[tuple[str, Parameter]]:
     rows = [(item.path, item) for item in parameters()]
-    return rows + [(f"{kind}.{item.path}", item) for kind in ("datasets", "prompts") for item in item_parameters(kind)]
+    return rows + [
+        (text_key(item, f"{kind}."), item) for kind in ("datasets", "prompts") for item in item_parameters(kind)
+    ]
 
 
 def test_chinese_is_among_the_languages() -> None:

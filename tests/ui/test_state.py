@@ -12,7 +12,7 @@ from ui.settings import SettingsFile
 from ui.state import Draft
 
 TYPED = """# my best settings
-version = 1
+version = 2
 
 [adapter]
 rank = 24 # not more
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_was_set_is_there_after_a_restart(path: Path) -> None:
     Draft(path).set("output.name", "猫 🐱")
-    assert Draft(path).data == {"version": 1, "output": {"name": "猫 🐱"}}
+    assert Draft(path).data == {"version": 2, "output": {"name": "猫 🐱"}}
 
 
 def test_what_is_not_valid_is_kept_as_typed(path: Path) -> None:
@@ -47,8 +47,43 @@ def test_taking_a_value_back_leaves_no_empty_section(path: Path) -> None:
     draft = Draft(path)
     draft.set("adapter.rank", 32)
     draft.set("adapter.rank", None)
-    assert draft.data == {"version": 1}
+    assert draft.data == {"version": 2}
     assert "adapter" not in draft.text
+
+
+OLD = """# my best settings
+version = 1
+
+[data]
+random_crop = true
+
+[cache]
+latents = false # no room
+"""
+
+
+def test_a_draft_of_an_older_version_is_brought_up_to_date(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(OLD, encoding="utf-8")
+    draft = Draft(path)
+    assert draft.data == {"version": 2, "data": {"crop": "random"}, "cache": {"latents": "off"}}
+    assert "random_crop" not in draft.text and "# my best settings" in draft.text
+
+
+def test_an_older_file_that_is_opened_shows_no_old_value(path: Path) -> None:
+    draft = Draft(path)
+    draft.replace_text(OLD)
+    assert draft.data["data"] == {"crop": "random"} and "random_crop" not in Draft(path).text
+    draft.set("data.crop", "center")
+    draft.replace({**draft.data, "version": 1, "data": {**draft.data["data"], "random_crop": True}})
+    assert draft.data["data"] == {"crop": "random"}, "a preset of an older version, laid over the draft"
+
+
+@pytest.mark.parametrize("version", ["99", '"new"'])
+def test_a_version_that_nobody_knows_stays_for_the_check_to_refuse(path: Path, version: str) -> None:
+    draft = Draft(path)
+    draft.replace_text(f"version = {version}\n")
+    assert f"version = {version}" in draft.text
 
 
 def test_broken_toml_is_refused_and_the_draft_stays(path: Path) -> None:
@@ -73,7 +108,7 @@ def test_a_damaged_draft_is_put_aside_not_overwritten(path: Path, damage: bytes)
     path.write_bytes(damage)
     draft = Draft(path)
     draft.set("adapter.rank", 8)
-    assert draft.data == {"version": 1, "adapter": {"rank": 8}}
+    assert draft.data == {"version": 2, "adapter": {"rank": 8}}
     assert path.with_suffix(".damaged.toml").read_bytes() == damage
 
 

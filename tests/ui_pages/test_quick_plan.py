@@ -1,15 +1,20 @@
-from pathlib import Path
-
 import pytest
 
-from backend.config.root import parse
-from backend.data.scan import ImageRecord
+from backend.config.root import TrainConfig, parse
+from backend.data.datasets import Dataset
+from backend.data.records import ImageRecord, Scan
 from backend.families.detect import Detection
 from ui import quick_plan
 
 
 def record(number: int, caption: str = "a cat") -> ImageRecord:
-    return ImageRecord(Path(f"{number}.png"), caption, Path(f"{number}.txt"), "", 1, 512, 512, 0)
+    return ImageRecord(0, f"{number}.png", f"/pictures/{number}.png", "", 512, 512, (caption,))
+
+
+def found(config: TrainConfig, *records: ImageRecord) -> Scan:
+    data = config.data
+    datasets = [Dataset(index, row, data.rules_of(row), "") for index, row in enumerate(data.datasets)]
+    return Scan(tuple(datasets), records, ())
 
 
 def detection(family: str) -> Detection:
@@ -54,7 +59,7 @@ def test_a_quality_deals_its_steps_out_to_repeats_and_epochs() -> None:
     data = {"data": {"datasets": [{"path": "a"}]}, "training": {"batch_size": 2}}
     config, _ = parse(data)
     assert config is not None
-    changed = quick_plan.with_quality(data, config, [record(number) for number in range(24)], 2)
+    changed = quick_plan.with_quality(data, config, found(config, *map(record, range(24))), 2)
     repeats, epochs = changed["data"]["datasets"][0]["num_repeats"], changed["training"]["num_epochs"]
     assert 24 * repeats * epochs / 2 == pytest.approx(750, rel=0.15) and 8 <= epochs <= 12
 
@@ -63,7 +68,7 @@ def test_folders_that_are_balanced_by_repeats_stay_balanced() -> None:
     data = {"data": {"datasets": [{"path": "a", "num_repeats": 4}, {"path": "b", "num_repeats": 1}]}}
     config, _ = parse(data)
     assert config is not None
-    changed = quick_plan.with_quality(data, config, [record(1), record(2)], 2)
+    changed = quick_plan.with_quality(data, config, found(config, record(1), record(2)), 2)
     assert [item["num_repeats"] for item in changed["data"]["datasets"]] == [4, 1]
 
 
@@ -78,3 +83,11 @@ def test_a_draft_that_was_broken_by_hand_can_still_be_shown_and_set(broken: dict
 def test_the_demo_is_a_valid_configuration() -> None:
     config, problems = parse(quick_plan.demo())
     assert config is not None and not problems
+
+
+def test_only_what_is_learned_from_is_repeated() -> None:
+    rows = [{"path": "a"}, {"path": "b", "role": "validation"}, {"path": "c", "enabled": False}]
+    config, _ = parse({"data": {"datasets": rows}})
+    assert config is not None
+    changed = quick_plan.with_quality({"data": {"datasets": rows}}, config, found(config, record(1)), 2)
+    assert ["num_repeats" in row for row in changed["data"]["datasets"]] == [True, False, False]

@@ -12,6 +12,7 @@ from backend.config import paths, presets, root
 from backend.config.base import Parameter, flatten
 from backend.config.messages import has
 from backend.config.problems import ConfigError, Problem, UserError
+from backend.config.reference import label
 from backend.config.root import TrainConfig, by_path
 from backend.runs.supervisor import display
 from ui import form, machine, quick_view, run_actions
@@ -30,7 +31,9 @@ TEXTS = (
     "plan", "problems", "toml", "command", "help", "copy", "copied", "no_problems", "add", "remove", "reset_field",
     "default", "range", "at_least", "at_most", "more_than", "aliases", "path", "needs", "not_here", "applies_to",
     "toml_apply", "toml_help", "blocked", "confirm_warnings", "started", "queued", "nothing", "none", "browse",
-    "error", "warning", "path_hint", "reference", "saved", "loaded", "unset", "unreachable", "tier_hides",
+    "as_general", "own", "empty", "on", "off", "more", "rules", "rules_hint", "list_hint", "topic.geometry",
+    "topic.captions", "error", "warning", "path_hint", "reference", "saved", "loaded", "unset", "unreachable",
+    "tier_hides",
 )  # fmt: skip
 
 
@@ -125,7 +128,7 @@ class ExpertPage:
 
     def _title(self, path: str) -> str:
         item = by_path().get(path.split("[", 1)[0])
-        return form.label(item, self.context.language) if item else path
+        return label(item, self.context.language) if item else path
 
     def _plan(self, findings: Findings) -> str:
         plan, config, scan = findings.plan, findings.config, findings.scan
@@ -162,6 +165,8 @@ def _shape(item: Parameter, value: Any) -> Any:
     """Return a value as its control can show it: a list of rows where one belongs, never a table elsewhere."""
     if item.kind in form.LISTS:
         return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else None
+    if item.kind in form.PLAIN_LISTS and isinstance(value, list):
+        return value
     return str(value) if isinstance(value, (dict, list)) else value
 
 

@@ -13,6 +13,7 @@ from backend import preflight
 from backend.config import paths, root
 from backend.config.base import flatten
 from backend.config.problems import UserError
+from backend.config.reference import help_text, label
 from backend.data.plan import place
 from backend.estimates import estimate_memory
 from backend.families.detect import is_hub_id
@@ -129,9 +130,9 @@ class QuickPage:
 
     def _with_quality(self, data: Data, quality: int) -> Data:
         findings = self.finder.find(data)
-        if findings.config is None or not findings.images:
+        if findings.config is None or findings.scan is None or not findings.images:
             return data
-        return quick_plan.with_quality(data, findings.config, findings.images, quality)
+        return quick_plan.with_quality(data, findings.config, findings.scan, quality)
 
     def _with_goal(self, data: Data, name: str) -> Data:
         """Choose a goal; its usual number of steps at the quality that was chosen."""
@@ -342,7 +343,7 @@ def _field(context: AppContext, path: str) -> gr.Textbox:
     in_list = path.startswith("data.datasets.")
     members = {f"data.datasets.{item.path}": item for item in root.item_parameters("datasets")}
     item, prefix = (members[path], "datasets.") if in_list else (root.by_path()[path], "")
-    words = form.label(item, context.language, prefix), form.help_text(item, context.language, prefix)
+    words = label(item, context.language, prefix=prefix), help_text(item, context.language, prefix=prefix)
     field_id = f"quick-{form.element_id(path)}"
     kind = KINDS.get(item.ui.widget)
     gr.HTML(

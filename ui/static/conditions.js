@@ -10,3 +10,14 @@ function failing(field, values, facts) {
   const all = { ...values, ...(facts[values["model.family"]] || {}) };
   return field.when.filter((c) => c.path in all && !operators[c.op](all[c.path], c.value));
 }
+
+// What the conditions of one row see: item.X is its own X or the default, data.X its own rule or else the general one.
+function itemValues(values, members, item) {
+  const seen = { ...values };
+  for (const member of members) {
+    const own = item[member.name] ?? null;
+    if (!member.inherits) seen["item." + member.name] = own ?? member.default;
+    else if (own !== null) seen["data." + member.name] = own;
+  }
+  return seen;
+}

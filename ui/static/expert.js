@@ -17,9 +17,16 @@ async function ask(method, argument) {
   return answer;
 }
 // Changes are sent one after the other, so that an answer never overtakes a later change.
+// Only the last answer is shown: an earlier one does not know what was typed meanwhile.
 let sending = Promise.resolve();
+let waiting = 0;
 function inTurn(method, argument, note) {
-  sending = sending.then(async () => apply(await ask(method, argument), note));
+  waiting += 1;
+  sending = sending.then(async () => {
+    const answer = await ask(method, argument);
+    waiting -= 1;
+    if (!waiting || answer?.failed) apply(answer, note);
+  });
   return sending;
 }
 const part = (name) => element.querySelector(`[data-part="${name}"]`);
@@ -27,7 +34,7 @@ const part = (name) => element.querySelector(`[data-part="${name}"]`);
 function fieldNode(field) {
   const changed = (value) => send(field, value);
   const list = field.kind in schema.items;
-  const input = list ? listEditor(field, schema.items[field.kind], changed) : control(field, field.id + "-input", () => changed(readValue(field, input)));
+  const input = list ? listEditor(field, schema.items[field.kind], changed, (member) => member.tier !== "experimental" || view.tier === "experimental") : control(field, field.id + "-input", () => changed(readValue(field, input)));
   const dot = el("button", { type: "button", class: "field-dot", hidden: true, title: texts.reset_field, "aria-label": texts.reset_field + ": " + field.label, onclick: () => send(field, null) }, "\u25cf");
   const question = el("button", { type: "button", class: "field-help-button", title: texts.help, "aria-label": texts.help + ": " + field.label, onclick: () => explain(field) }, "?");
   const browse = { folder: "folder", model: "model", file: "model" }[field.widget];
@@ -42,7 +49,7 @@ function fieldNode(field) {
 
 function build() {
   const option = (c) => el("option", { value: c.value }, c.label);
-  const tierSelect = el("select", { id: "expert-tier", "aria-label": texts.tier, onchange: (e) => { view.tier = e.target.value; remember("tier", view.tier); filter(); } }, ...tiers.map(option));
+  const tierSelect = el("select", { id: "expert-tier", "aria-label": texts.tier, onchange: (e) => { view.tier = e.target.value; remember("tier", view.tier); apply(view.snapshot); } }, ...tiers.map(option));
   tierSelect.value = view.tier;
   const loader = (name, call) => el("select", { id: "expert-" + name, "data-part": name, "aria-label": texts[name], onchange: async (e) => { const value = e.target.value; e.target.value = ""; if (value) take(call, value); } });
   const file = el("input", { type: "file", accept: ".toml", hidden: true, onchange: async (e) => { const chosen = e.target.files[0]; if (chosen) take("set_toml", await chosen.text()); e.target.value = ""; } });
@@ -73,7 +80,10 @@ function build() {
   showPanel(view.panel);
 }
 
-const matches = (field) => !view.search || [field.label, field.title, field.path, field.help, ...field.aliases].some((text) => text.toLowerCase().includes(view.search));
+const words = (field) => [field.label, field.title, field.path, field.help, ...field.aliases];
+// A list is found by the fields of its rows, too; rules that a row may set for itself are found as the general ones.
+const allWords = (field) => [...words(field), ...(schema.items[field.kind] || []).filter((member) => !member.inherits).flatMap(words)];
+const matches = (field) => !view.search || allWords(field).some((text) => text.toLowerCase().includes(view.search));
 const inTier = (field) => TIERS.indexOf(field.tier) <= TIERS.indexOf(view.tier);
 
 function reason(field, conditions) {
@@ -130,7 +140,7 @@ function showPanel(name) {
 }
 
 function explain(field) {
-  const rows = [[texts.path, field.path], [texts.default, field.kind in schema.items ? "" : numberText(field.default)], [texts.range, range(field)], [texts.aliases, field.aliases.join(", ")], [texts.needs, reason(field, field.when)]];
+  const rows = [[texts.path, field.path], [texts.default, field.kind in schema.items ? "" : valueText(field, field.default)], [texts.range, range(field)], [texts.aliases, field.aliases.join(", ")], [texts.needs, reason(field, field.when)]];
   const choices = field.choices.length ? el("ul", {}, ...field.choices.map((c) => el("li", {}, `${c.label || texts.unset}${String(c.value) === c.label ? "" : ` (${c.value})`}`))) : null;
   part("help").replaceChildren(el("h4", {}, field.label), el("p", {}, field.help), ...(choices ? [choices] : []), el("dl", {}, ...rows.filter(([, value]) => value !== "" && value !== "null").flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])), el("p", {}, el("a", { href: `../reference/${props.value.language}#${field.id}`, target: "_blank", rel: "noopener" }, texts.reference)));
   showPanel("help");
@@ -145,7 +155,9 @@ function go(path) {
   entry.node.scrollIntoView({ block: "center", behavior: "smooth" });
   entry.node.classList.add("flash");
   setTimeout(() => entry.node.classList.remove("flash"), 1600);
-  (entry.list ? entry.node.querySelector("input, textarea, button") : entry.input)?.focus({ preventScroll: true });
+  const [, index, name] = path.match(/\[(\d+)\]\.?(.*)$/) || [];
+  if (entry.list && index !== undefined) entry.input.focusItem(Number(index), name);
+  else (entry.list ? entry.node.querySelector("input, textarea, button") : entry.input)?.focus({ preventScroll: true });
 }
 
 function problemRow(problem) {
@@ -169,7 +181,7 @@ function apply(snapshot, note = "") {
   const errors = {};
   for (const problem of snapshot.problems) if (problem.level === "error") (errors[problem.path.replace(/\[.*$/, "")] ??= []).push(problem.text);
   for (const [path, { field, input, dot, error, node, list }] of Object.entries(nodes)) {
-    if (list) input.showItems(snapshot.values[path]);
+    if (list) input.showItems(snapshot.values[path], snapshot.values);
     else showValue(field, input, snapshot.values[path]);
     dot.hidden = !snapshot.changed.includes(path);
     error.textContent = (errors[path] || []).join("\n");

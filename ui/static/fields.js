@@ -20,30 +20,62 @@ function numberText(value) {
   return String(value);
 }
 
+const isNumber = (field) => field.kind === "int" || field.kind === "float";
+const isList = (field) => field.kind === "strings" || field.kind === "numbers";
+const isSelect = (field) => field.kind === "choice" || (field.kind === "bool" && field.inherits);
+
+// Values of a list are separated by commas; texts with a comma in them stand one in each line.
+function listText(values) {
+  if (!Array.isArray(values)) return String(values ?? "");
+  return values.some((value) => String(value).includes(",")) ? values.join("\n") + "\n" : values.join(", ");
+}
+
+const valueText = (field, value) => (isList(field) ? listText(value) : numberText(value));
+
+// A value in words, as the general settings have it.
+function inWords(field, value) {
+  const t = props.value.texts;
+  if (field.kind === "bool") return value ? t.on : t.off;
+  if (field.kind === "choice") return field.choices.find((c) => c.value === value)?.label ?? String(value ?? "");
+  return valueText(field, value).trim() || t.empty;
+}
+
 function control(field, id, changed) {
-  const common = { id, "aria-describedby": id + "-help", onchange: changed };
-  if (field.kind === "bool") return el("input", { ...common, type: "checkbox" });
-  if (field.kind === "choice") {
-    const options = field.choices.map((c) => el("option", { value: String(c.value) }, c.label || props.value.texts.unset));
-    return el("select", common, ...options);
+  const t = props.value.texts;
+  const common = { id, "aria-describedby": id + "-help", onchange: (event) => { event.target.dataset.own = "1"; changed(); } };
+  if (isSelect(field)) {
+    const choices = field.kind === "bool" ? [{ value: true, label: t.on }, { value: false, label: t.off }] : field.choices;
+    const options = choices.map((c) => el("option", { value: String(c.value) }, c.label || t.unset));
+    return el("select", common, field.inherits ? el("option", { value: "" }, t.as_general) : null, ...options);
   }
+  if (field.kind === "bool") return el("input", { ...common, type: "checkbox" });
   if (field.widget === "textarea") return el("textarea", { ...common, rows: 2 });
-  const number = field.kind === "int" || field.kind === "float";
-  const extra = number ? { inputmode: "decimal", class: "number", autocomplete: "off" } : {};
+  if (field.kind === "strings") return el("textarea", { ...common, rows: 1, spellcheck: "false", placeholder: t.list_hint });
+  const extra = isNumber(field) ? { inputmode: "decimal", class: "number", autocomplete: "off" } : {};
   return el("input", { ...common, type: "text", spellcheck: "false", ...extra });
 }
 
-function showValue(field, input, value) {
-  if (field.kind === "bool") input.checked = Boolean(value);
+// `general` is what holds when a rule of a row is empty.
+function showValue(field, input, value, general) {
+  const own = value !== null && value !== undefined;
+  if (field.inherits) {
+    const hint = `${props.value.texts.as_general}: ${inWords(field, general)}`;
+    input.dataset.own = own ? "1" : "";
+    if (isSelect(field)) input.options[0].textContent = hint;
+    else input.placeholder = own ? props.value.texts.empty : hint;
+  }
+  if (input.type === "checkbox") input.checked = Boolean(value);
   else if (document.activeElement !== input || input.dataset.sent === input.value) {
-    input.value = field.kind === "choice" ? String(value ?? "") : numberText(value);
+    input.value = isSelect(field) ? String(value ?? "") : valueText(field, value);
+    if (field.kind === "strings") input.rows = Math.min(6, input.value.split("\n").length);
   }
 }
 
+// A rule of a row that was never set is null; one that was emptied is empty.
 function readValue(field, input) {
-  if (field.kind === "bool") return input.checked;
+  if (input.type === "checkbox") return input.checked;
   input.dataset.sent = input.value;
-  return input.value;
+  return field.inherits && input.value === "" && (isSelect(field) || !input.dataset.own) ? null : input.value;
 }
 
 function range(field) {
@@ -54,34 +86,89 @@ function range(field) {
   return high !== null ? t.at_most.replace("{value}", numberText(high)) : "";
 }
 
-// A list of items, such as data sets: rows of small fields, each removable, and one button to add.
-function listEditor(field, members, changed) {
-  const box = el("div", { class: "list-editor" });
-  const rows = () => [...box.querySelectorAll(":scope > .list-row")];
-  const read = () => rows().map((row) => Object.fromEntries(members.map((m) => [m.name, readValue(m, row.querySelector(`[data-member="${m.name}"]`))])));
-  const addRow = (item) => {
-    const number = rows().length;
-    const row = el("div", { class: "list-row" });
-    for (const member of members) {
-      const id = `${field.id}-${number}-${member.name}`;
-      const input = control(member, id + "-input", () => changed(read()));
-      input.dataset.member = member.name;
-      showValue(member, input, item[member.name] ?? member.default);
-      const browse = member.widget === "folder" && el("button", { type: "button", class: "small-button", "data-browse": id, "data-kind": "folder" }, props.value.texts.browse);
-      row.append(el("div", { class: "list-cell kind-" + member.kind, id },
-        el("label", { for: id + "-input", title: member.help }, member.label, member.unit ? el("small", {}, " " + member.unit) : null),
-        el("div", { class: "with-button" }, input, browse || null)));
+// One item of a list, such as a data set: what is basic, then what is more, then the rules that it may set for itself.
+// show(item, values) puts an item in, with the flat values of the whole configuration; read() takes it out.
+function rowForm(members, id, changed, wanted = () => true) {
+  const t = props.value.texts;
+  const cells = {};
+  let shown = {};
+  const read = () => ({ ...shown, ...Object.fromEntries(members.map((m) => [m.name, readValue(m, cells[m.name].input)])) });
+  const cell = (member) => {
+    const name = `${id}-${member.name}`;
+    const input = control(member, name + "-input", changed);
+    input.dataset.member = member.name;
+    const kind = { folder: "folder", file: "code" }[member.widget];
+    const browse = kind && el("button", { type: "button", class: "small-button", "data-browse": name, "data-kind": member.name === "path" ? "data" : kind }, t.browse);
+    const dot = member.inherits && el("button", { type: "button", class: "field-dot", hidden: true, title: t.own, "aria-label": `${t.own}: ${member.label}`, onclick: () => { input.value = input.dataset.own = ""; changed(); } }, "\u25cf");
+    const help = el("p", { class: "field-help", id: name + "-input-help", hidden: true }, member.help, range(member) ? el("span", { class: "field-range" }, " " + range(member)) : null);
+    const question = el("button", { type: "button", class: "field-help-button", title: t.help, "aria-expanded": "false", "aria-label": `${t.help}: ${member.label}`, onclick: () => { help.hidden = !help.hidden; question.setAttribute("aria-expanded", !help.hidden); } }, "?");
+    const node = el("div", { class: `list-cell kind-${member.kind} widget-${member.widget}`, id: name },
+      el("div", { class: "field-label" }, el("label", { for: name + "-input", title: member.help }, member.label, member.unit ? el("small", {}, " " + member.unit) : null), dot || null, question),
+      el("div", { class: "with-button" }, input, browse || null), help);
+    cells[member.name] = { member, input, dot, node };
+    return node;
+  };
+  const groups = [];
+  const group = (name, title, ...nodes) => {
+    const count = el("b", { hidden: true });
+    const node = el("details", { class: "row-group", "data-group": name }, el("summary", {}, title, " ", count), ...nodes);
+    groups.push({ node, count, names: [...node.querySelectorAll("[data-member]")].map((input) => input.dataset.member) });
+    return node;
+  };
+  const of = (name) => members.filter((m) => m.group === name).map(cell);
+  const fields = (nodes) => el("div", { class: "row-fields" }, ...nodes);
+  const node = el("div", { class: "list-row" }, el("div", { class: "row-main" }, ...of("main")));
+  if (members.some((m) => m.group === "more")) node.append(group("more", t.more, fields(of("more"))));
+  if (members.some((m) => m.inherits)) {
+    const topic = (name) => [el("h5", {}, t["topic." + name]), fields(of(name))];
+    node.append(group("rules", t.rules, el("p", { class: "field-help" }, t.rules_hint), ...topic("geometry"), ...topic("captions")));
+  }
+  const isSet = (m) => (m.inherits ? shown[m.name] !== null && shown[m.name] !== undefined : JSON.stringify(shown[m.name] ?? m.default) !== JSON.stringify(m.default));
+  const show = (item, values) => {
+    shown = item;
+    const seen = itemValues(values, members, item);
+    for (const { member, input, dot, node } of Object.values(cells)) {
+      showValue(member, input, item[member.name] ?? (member.inherits ? null : member.default), values[member.general]);
+      if (dot) dot.hidden = !isSet(member);
+      const applies = failing(member, seen, props.value.schema.facts).length === 0;
+      node.hidden = !isSet(member) && (!applies || !wanted(member));
+      node.classList.toggle("no-effect", !applies);
     }
-    row.append(el("button", { type: "button", class: "small-button", title: props.value.texts.remove, "aria-label": props.value.texts.remove, onclick: () => { row.remove(); changed(read()); } }, "\u00d7"));
-    box.insertBefore(row, box.querySelector(":scope > .list-add"));
+    for (const { count, names } of groups) {
+      const num = names.filter((name) => isSet(cells[name].member)).length;
+      count.textContent = num;
+      count.hidden = !num;
+    }
   };
-  box.append(el("button", { type: "button", class: "small-button list-add", onclick: () => { addRow({}); changed(read()); rows().at(-1).querySelector("input,textarea").focus(); } }, "+ " + props.value.texts.add));
-  box.showItems = (items) => {
-    const wanted = JSON.stringify(items ?? []);
-    if (wanted === box.dataset.items || box.contains(document.activeElement) && rows().length === (items ?? []).length) { box.dataset.items = wanted; return; }
-    box.dataset.items = wanted;
-    rows().forEach((row) => row.remove());
-    (items ?? []).forEach(addRow);
+  const focus = (name) => {
+    const input = cells[name]?.input ?? node.querySelector("input, textarea, select");
+    if (input.closest("details")) input.closest("details").open = true;
+    input.closest(".list-cell").hidden = false;
+    input.focus();
   };
+  return { node, show, read, focus };
+}
+
+// A list of items: one form for each, removable, and one button to add.
+function listEditor(field, members, changed, wanted) {
+  const t = props.value.texts;
+  const box = el("div", { class: "list-editor" });
+  const forms = [];
+  const read = () => forms.map((form) => form.read());
+  const add = el("button", { type: "button", class: "small-button list-add", onclick: () => { addForm(); changed(read()); forms.at(-1).focus(members[0].name); } }, "+ " + t.add);
+  const addForm = () => {
+    const index = forms.length;
+    const form = rowForm(members, `${field.id}-${index}`, () => changed(read()), wanted);
+    form.node.append(el("button", { type: "button", class: "small-button list-remove", title: t.remove, "aria-label": t.remove, onclick: () => changed(read().filter((_, i) => i !== index)) }, "\u00d7"));
+    forms.push(form);
+    box.insertBefore(form.node, add);
+  };
+  box.append(add);
+  box.showItems = (items, values) => {
+    while (forms.length > (items ?? []).length) forms.pop().node.remove();
+    while (forms.length < (items ?? []).length) addForm();
+    (items ?? []).forEach((item, index) => forms[index].show(item, values));
+  };
+  box.focusItem = (index, name) => forms[index]?.focus(name);
   return box;
 }

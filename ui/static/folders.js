@@ -1,5 +1,5 @@
 // The folder picker. Body of js_on_load of ui/picker.py: element, props, server.
-// A button anywhere with data-browse="<element id of a text box>" and data-kind="folder" or "model" opens it.
+// A button anywhere with data-browse="<element id of a text box>" and data-kind="folder", "model", "data" or "code" opens it.
 // props.value: the texts, by name.
 const text = (name) => props.value[name];
 const REMEMBER = "athanor.folders.";
@@ -43,7 +43,8 @@ function button(label, path, note, choosable) {
 }
 
 function size(bytes) {
-  return bytes >= 2 ** 30 ? (bytes / 2 ** 30).toFixed(1) + " GB" : Math.round(bytes / 2 ** 20) + " MB";
+  if (bytes >= 2 ** 30) return (bytes / 2 ** 30).toFixed(1) + " GB";
+  return bytes >= 2 ** 20 ? Math.round(bytes / 2 ** 20) + " MB" : Math.ceil(bytes / 1024) + " KB";
 }
 
 function note(entry) {
@@ -55,11 +56,12 @@ function note(entry) {
 
 // A slow answer neither replaces a later one nor what was typed meanwhile.
 let ticket = 0;
-async function show(path) {
+async function show(path, entered = false) {
   const mine = ++ticket;
   const typed = input.value;
   const answer = await server.list_folders({ path, kind });
   if (mine !== ticket) return;
+  if (entered && answer.is_file) return choose(path.trim());
   listing = answer;
   selected = answer.path;
   if (input.value === typed) input.value = answer.path;
@@ -68,7 +70,7 @@ async function show(path) {
   const rows = answer.entries.map((e) => button(e.name, e.path, note(e), e.is_dir ? (e.is_model ? "dir is-model" : "dir") : "file"));
   find("ul").replaceChildren(...rows);
   find("ul").scrollTop = 0;
-  const count = kind === "folder" && answer.num_images ? text("pictures").replace("{count}", answer.num_images) : "";
+  const count = (kind === "folder" || kind === "data") && answer.num_images ? text("pictures").replace("{count}", answer.num_images) : "";
   const hidden = answer.num_hidden ? text("hidden").replace("{count}", answer.num_hidden) : "";
   find(".dialog-foot span").textContent = text(answer.error) || [count, hidden].filter(Boolean).join(" · ") || (rows.length ? "" : text("empty"));
   find(".dialog-foot span").classList.toggle("is-error", Boolean(answer.error));
@@ -96,7 +98,7 @@ async function open(id, wanted) {
   target = id;
   kind = wanted;
   const field = fieldOf(id);
-  find("header strong").textContent = text(kind === "model" ? "choose_model" : "choose_folder");
+  find("header strong").textContent = text("choose_" + kind);
   find(".picker-close").textContent = text("cancel");
   find(".picker-choose").textContent = text("choose");
   find(".picker-up").title = text("up");
@@ -116,8 +118,7 @@ input.addEventListener("input", async () => {
 input.addEventListener("keydown", (event) => {
   if (event.key !== "Enter") return;
   event.preventDefault();
-  if (/\.(safetensors|ckpt|pt)$/i.test(input.value)) choose(input.value.trim());
-  else show(input.value);
+  show(input.value, true);
 });
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 
