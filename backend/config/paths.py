@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+from backend.config.datasets import DatasetConfig
 from backend.config.root import TrainConfig
 
+ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 
@@ -33,8 +36,19 @@ def resolve(path: str) -> Path:
     return PROJECT_DIR / plain
 
 
+def is_address(path: str) -> bool:
+    """Tell whether a path is an address such as s3://bucket/key."""
+    return ADDRESS.match(path.strip()) is not None
+
+
+def location(path: str) -> str:
+    """Return an address as it is, and a path as an absolute one; an empty text stays empty."""
+    plain = path.strip()
+    return plain if not plain or is_address(plain) else str(resolve(plain))
+
+
 def local_or_hub(model: str) -> str:
-    """Return a base model's absolute path when it is on this machine, else the text as it is: a hub id."""
+    """Return the absolute path of a model or data set that is on this machine, else the text as it is: a hub id."""
     path = resolve(model)
     return str(path) if path.exists() else model.strip()
 
@@ -45,18 +59,23 @@ def absolute(config: TrainConfig) -> TrainConfig:
         update={
             "base_model": local_or_hub(config.model.base_model) if config.model.base_model.strip() else "",
             "vae": local_or_hub(config.model.vae) if config.model.vae.strip() else "",
-            "config_dir": _absolute_or_empty(config.model.config_dir),
+            "config_dir": location(config.model.config_dir),
         }
     )
-    datasets = [item.model_copy(update={"path": _absolute_or_empty(item.path)}) for item in config.data.datasets]
+    datasets = [_absolute_dataset(item) for item in config.data.datasets]
     return config.model_copy(
         update={
             "model": model,
             "data": config.data.model_copy(update={"datasets": datasets}),
-            "cache": config.cache.model_copy(update={"dir": _absolute_or_empty(config.cache.dir)}),
+            "cache": config.cache.model_copy(update={"dir": location(config.cache.dir)}),
         }
     )
 
 
-def _absolute_or_empty(path: str) -> str:
-    return str(resolve(path)) if path.strip() else ""
+def _absolute_dataset(dataset: DatasetConfig) -> DatasetConfig:
+    path = dataset.path
+    of_hub = dataset.source == "huggingface" and bool(path.strip()) and not is_address(path)
+    folders = {
+        name: location(getattr(dataset, name)) for name in ("image_dir", "mask_dir", "conditioning_dir", "code_path")
+    }
+    return dataset.model_copy(update={"path": local_or_hub(path) if of_hub else location(path), **folders})

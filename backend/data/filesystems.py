@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from backend.config.problems import UserError
-
-ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-NUM_HEAD_BYTES = 65536
 
 
 class File(NamedTuple):
@@ -54,11 +50,6 @@ class FileSystem(Protocol):
 
     def glob(self, pattern: str) -> list[str]:
         """Return the locations that match a pattern with * and ?, sorted."""
-
-
-def is_remote(path: str) -> bool:
-    """Tell whether a path is an address such as s3://bucket/key."""
-    return ADDRESS.match(path.strip()) is not None
 
 
 def unreadable(location: str, error: OSError) -> UserError:

@@ -38,6 +38,31 @@ def test_a_frozen_configuration_means_the_same_elsewhere(tmp_path: Path, monkeyp
     assert paths.absolute(frozen) == frozen
 
 
+def test_every_path_of_a_data_set_is_frozen_and_addresses_and_ids_are_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "saved").mkdir()
+    rows = [
+        {"path": "s3://bucket/a b", "mask_dir": "s3://bucket/masks", "image_dir": "", "source": "folder"},
+        {"path": "table.csv", "image_dir": "x", "mask_dir": "y", "conditioning_dir": "z", "code_path": "code.py"},
+        {"path": "author/pictures", "source": "huggingface"},
+        {"path": "saved", "source": "huggingface"},
+        {"path": "shards/{000..012}.tar"},
+    ]
+    config, problems = parse({"data": {"datasets": rows}})
+    assert config is not None, problems
+    frozen = paths.absolute(config)
+    one, two, three, four, five = frozen.data.datasets
+    assert (one.path, one.mask_dir, one.image_dir) == ("s3://bucket/a b", "s3://bucket/masks", "")
+    assert [two.image_dir, two.mask_dir, two.conditioning_dir, two.code_path] == [
+        str(tmp_path / name) for name in ("x", "y", "z", "code.py")
+    ]
+    assert (three.path, four.path) == ("author/pictures", str(tmp_path / "saved"))
+    assert five.path == str(tmp_path / "shards" / "{000..012}.tar")
+    assert paths.absolute(frozen) == frozen
+
+
 def test_the_home_can_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATHANOR_HOME", str(tmp_path))
     assert paths.runs_dir() == tmp_path / "runs"
