@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -63,8 +64,10 @@ class Content:
     sha256: str = ""
 
 
+Answer = TypeVar("Answer")
 Kind = TypeVar("Kind", Facts, CaptionFile, Looks, Content)
-KINDS: tuple[type, ...] = (Facts, CaptionFile, Looks, Content)
+Known = Facts | CaptionFile | Looks | Content
+KINDS: tuple[type[Known], ...] = (Facts, CaptionFile, Looks, Content)
 # A location and its stamp.
 Key = tuple[str, str]
 
@@ -96,22 +99,19 @@ class Index:
         for some in _slices(list(stamps), NUM_LOOKED_UP):
             marks = ", ".join("?" * len(some))
             query = f"SELECT location, stamp, {columns} FROM {kind.table} WHERE location IN ({marks})"
-            with self._lock:
-                rows = self._ask(lambda query=query, some=some: self._connection.execute(query, some).fetchall())
-            for location, stamp, *values in rows or ():
+            for location, stamp, *values in self._ask(partial(self._select, query, some)) or ():
                 if stamps[location] == stamp:
                     found[location] = kind(*values)
         return found
 
-    def remember(self, rows: Iterable[tuple[Key, Facts | CaptionFile | Looks | Content]]) -> None:
+    def remember(self, rows: Iterable[tuple[Key, Known]]) -> None:
         """Keep what was found out, many at once; files without a stamp are left out."""
-        by_kind: dict[type, list[tuple[Any, ...]]] = {}
+        by_kind: dict[type[Known], list[tuple[Any, ...]]] = {}
         for (location, stamp), value in rows:
             if stamp:
                 by_kind.setdefault(type(value), []).append((location, stamp, *astuple(value)))
-        with self._lock:
-            for kind, values in by_kind.items():
-                self._ask(lambda kind=kind, values=values: self._write(kind, values))
+        for kind, values in by_kind.items():
+            self._ask(partial(self._write, kind.table, values))
 
     def facts(self, location: str, stamp: str) -> Facts | None:
         """Return what is known about one picture."""
@@ -139,22 +139,26 @@ class Index:
         found = self.find(Content, [(record.location, record.stamp) for record in records])
         return {location: content.sha256 for location, content in found.items()}
 
-    def _write(self, kind: type, values: list[tuple[Any, ...]]) -> None:
-        marks = ", ".join("?" * len(values[0]))
-        with self._connection:
-            self._connection.executemany(f"INSERT OR REPLACE INTO {kind.table} VALUES ({marks})", values)  # type: ignore[attr-defined]
+    def _select(self, query: str, values: list[str]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query, values).fetchall()
 
-    def _ask(self, question: Callable[[], Any]) -> Any:
+    def _write(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        marks = ", ".join("?" * len(rows[0]))
+        with self._connection:
+            self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer | None:
         """Run a query; when the file turns out damaged, start anew and know nothing."""
-        try:
-            return question()
-        except sqlite3.OperationalError:  # locked for long, or the disk is full: then nothing is remembered
-            return None
-        except sqlite3.DatabaseError:
-            self._connection.close()
-            _put_aside(self.path)
-            self._connection = _connect(self.path)
-            return None
+        with self._lock:
+            try:
+                return question()
+            except sqlite3.OperationalError:  # locked for long, or the disk is full: then nothing is remembered
+                return None
+            except sqlite3.DatabaseError:
+                self._connection.close()
+                _put_aside(self.path)
+                self._connection = _connect(self.path)
+                return None
 
 
 def _slices(items: list[str], num: int) -> Iterator[list[str]]:
@@ -194,7 +198,7 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
         for kind in KINDS:
             columns = ", ".join(field.name for field in fields(kind))
             connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {kind.table} "  # type: ignore[attr-defined]
+                f"CREATE TABLE IF NOT EXISTS {kind.table} "
                 f"(location TEXT PRIMARY KEY, stamp TEXT NOT NULL, {columns}) WITHOUT ROWID"
             )
         connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -115,7 +115,7 @@ def _root(dataset: Dataset, store: Store) -> str:
 def _excluder(patterns: list[str]) -> Callable[[str], bool]:
     """Return what tells whether a name is left out: named exactly, or by a pattern."""
     if not patterns:
-        return lambda name: False
+        return lambda _: False
     names = frozenset(patterns)
     match = re.compile("|".join(translate(pattern) for pattern in patterns)).match
     return lambda name: name in names or match(name) is not None
