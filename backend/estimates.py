@@ -51,8 +51,8 @@ class DiskEstimate:
 
 def loaded_components(config: TrainConfig, spec: FamilySpec) -> list[str]:
     """Return the names of the components that stay in memory while training; caches let the encoders go."""
-    encoders = [] if config.cache.text_embeddings else list(spec.text_encoders)
-    keeps_vae = not config.cache.latents or config.sampling.prompts or config.adapter.kind == "full"
+    encoders = [] if config.cache.text_embeddings != "off" else list(spec.text_encoders)
+    keeps_vae = config.cache.latents == "off" or config.sampling.prompts or config.adapter.kind == "full"
     return ["denoiser", *encoders, *(["vae"] if keeps_vae else [])]
 
 
@@ -113,10 +113,10 @@ def estimate_disk(config: TrainConfig, placements: Sequence[Placement], count: S
     texts = len(placements) * (config.model.max_token_length + 2) * TEXT_WIDTH * 4
     copies = 2 if full and config.output.full_format == "both" else 1
     saved = sum(base.values()) * copies if full else trained
-    cached = latents * (1 + config.data.flip_augmentation) if config.cache.latents else 0
+    cached = latents * (1 + config.data.flip_augmentation) if config.cache.latents == "disk" else 0
     state = trained * (4 + OPTIMIZER_BYTES[config.optimizer.kind])
     return DiskEstimate(
-        caches=cached + (texts if config.cache.text_embeddings else 0),
+        caches=cached + (texts if config.cache.text_embeddings == "disk" else 0),
         checkpoints=state * (config.output.keep_last_n_checkpoints + 1),  # one more while it is being written
         models=saved * FILE_BYTES[config.output.precision] * num_saves(config, count),
     )

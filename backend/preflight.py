@@ -63,8 +63,16 @@ def plan(
         memory_bytes: The memory of the card (or of the machine) when it is known.
         seconds_per_step: What a step took in an earlier run like this.
     """
-    placements = batches.place(found.images, config.data)
-    count = batches.count(placements, config.training, num_processes=config.hardware.num_processes)
+    placements = batches.place(found).placements
+    schedule = batches.Schedule(
+        placements,
+        found.datasets,
+        config.data,
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
+        num_processes=config.hardware.num_processes,
+    )
+    count = batches.count(schedule, config.training)
     memory = estimate_memory(config, placements)
     disk = estimate_disk(config, placements, count)
     return Plan(
@@ -130,7 +138,7 @@ def _memory_problems(config: TrainConfig, memory: MemoryEstimate, memory_bytes: 
 
 def _size_problems(placements: list[Placement]) -> Iterator[Problem]:
     """Warn of pictures that are enlarged to more than twice their size, which teaches blur."""
-    small = [item.record.path.name for item in placements if item.resized[0] > 2 * item.record.width]
+    small = [item.record.name for item in placements if item.resized[0] > 2 * item.record.width]
     if small:
         listed = ", ".join(small[:5]) + (" ..." if len(small) > 5 else "")
         yield Problem("warning", "images_small", "data.bucket_no_upscale", {"num": len(small), "names": listed})
@@ -157,7 +165,7 @@ def _disk_problems(config: TrainConfig, disk: DiskEstimate, runs_dir: Path) -> I
 def _output_problems(config: TrainConfig, runs_dir: Path) -> Iterator[Problem]:
     """Try to write where the run will be written."""
     wanted = [(runs_dir, "output.name")]
-    if config.cache.latents or config.cache.text_embeddings:
+    if "disk" in (config.cache.latents, config.cache.text_embeddings):
         wanted.append((paths.cache_dir(config.cache.dir), "cache.dir"))
     for folder, path in wanted:
         try:

@@ -124,14 +124,14 @@ def test_memory_grows_and_shrinks_with_what_costs_it(pictures: Path) -> None:
 
     def total(**sections: dict[str, Any]) -> float:
         config = configured(pictures, "author/model", **sections)
-        return estimate_memory(config, place(scan(config.data).images, config.data)).total
+        return estimate_memory(config, place(scan(config.data)).placements).total
 
     lora = total()
     assert total(training={"batch_size": 6}) > lora
     assert total(training={"mixed_precision": "bf16"}) < lora
     assert total(training={"gradient_checkpointing": True}) < lora
-    assert total(cache={"text_embeddings": True}) < lora
-    assert total(cache={"latents": True}, sampling={"prompts": []}) < lora
+    assert total(cache={"text_embeddings": "disk"}) < lora
+    assert total(cache={"latents": "disk"}, sampling={"prompts": []}) < lora
     full = {"kind": "full"}
     assert total(adapter=full) > 2 * lora
     kinds = ["prodigy", "adamw", "lion", "adamw8bit", "adafactor"]
@@ -194,14 +194,15 @@ def test_a_folder_that_cannot_be_written_and_a_disk_that_is_too_small(
 
 
 def test_nothing_is_written_by_looking(pictures: Path, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    before = sorted(tmp_path.rglob("*"))
+    before = sorted(pictures.rglob("*"))
     preflight.preflight(configured(pictures, tiny_folder("sd15")))
-    assert sorted(tmp_path.rglob("*")) == before
+    assert sorted(pictures.rglob("*")) == before
+    assert {path.name.split("-")[0] for path in paths.cache_dir().iterdir()} == {"index.sqlite"}
 
 
 def test_every_kind_of_problem_comes_together(pictures: Path, tmp_path: Path) -> None:
     (pictures / "bad.png").write_bytes(b"")
-    config = configured(pictures, tmp_path / "no model", data={"random_crop": True, "width": 63})
+    config = configured(pictures, tmp_path / "no model", data={"crop": "random", "width": 63})
     planned, problems = preflight.preflight(config)
     found = codes(problems)
     assert planned is None, "a size that does not work cannot be planned"
@@ -220,7 +221,7 @@ def test_no_picture_no_plan(tmp_path: Path, tiny_folder: Callable[[str], Path]) 
     planned, problems = preflight.preflight(configured(tmp_path / "nowhere", tiny_folder("sd15")))
     assert planned is None
     assert codes(problems) == {"dataset_missing": "error"}
-    assert preflight.preflight(configured(tmp_path, tiny_folder("sd15")), Scan((), ()))[0] is None
+    assert preflight.preflight(configured(tmp_path, tiny_folder("sd15")), Scan((), (), ()))[0] is None
 
 
 def test_pictures_that_are_much_enlarged_are_told(pictures: Path, tiny_folder: Callable[[str], Path]) -> None:

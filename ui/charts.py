@@ -22,6 +22,7 @@ def payload(
     smooth_losses: Sequence[Point],
     rates: Mapping[str, Sequence[Point]],
     memory: Sequence[Point],
+    validation: Mapping[str, Sequence[Point]],
 ) -> dict[str, Any]:
     """Return what the chart widget draws.
 
@@ -32,12 +33,17 @@ def payload(
         smooth_losses: The running mean.
         rates: Learning rate by component.
         memory: Bytes in use.
+        validation: The loss on pictures that are not trained on: of all under "", and by data set.
     """
     charts: list[dict[str, Any]] = []
     if losses:
         raw = _series(translate("runs.charts.loss.raw", language), losses, faint=True, colour=0)
         smooth = _series(translate("runs.charts.loss.smooth", language), smooth_losses, colour=0)
         charts.append({"title": translate("runs.charts.loss", language), "series": [raw, smooth], "clip": True})
+    if validation:
+        whole = translate("runs.charts.validation.all", language)
+        series = [_series(name or whole, points, colour=0 if not name else None) for name, points in validation.items()]
+        charts.append({"title": translate("runs.charts.validation", language), "series": series})
     shown = {name: points for name, points in rates.items() if points}
     if shown:
         series = [_series(name, points) for name, points in shown.items()]

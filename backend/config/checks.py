@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from backend.config.base import flatten
+from backend.config.data import DataSection
+from backend.config.datasets import DatasetConfig, PictureRules
 from backend.config.problems import Level, Problem
 from backend.config.root import TrainConfig, parameters
 
@@ -53,16 +56,30 @@ def _buckets(config: TrainConfig, values: Values) -> Iterator[Problem]:
         )
 
 
+def _rules_in_use(data: DataSection) -> Iterator[tuple[PictureRules, Callable[[str], str]]]:
+    """Yield the rules of each data set with what makes a path of a rule's name; the general ones when there is none."""
+    rows = [(index, row) for index, row in enumerate(data.datasets) if row.enabled]
+    for index, row in rows:
+        yield data.rules_of(row), partial(_path_of_rule, index, row)
+    if not rows:
+        yield data, "data.{}".format
+
+
+def _path_of_rule(index: int, row: DatasetConfig, name: str) -> str:
+    return f"data.{name}" if getattr(row, name) is None else f"data.datasets[{index}].{name}"
+
+
 def _caches(config: TrainConfig, values: Values) -> Iterator[Problem]:
     data, cache, training = config.data, config.cache, config.training
-    if cache.latents and data.random_crop:
-        yield _problem("error", "latents_random_crop", "data.random_crop")
-    if cache.latents and data.color_augmentation:
-        yield _problem("error", "latents_color", "data.color_augmentation")
-    if not cache.text_embeddings:
+    for rules, path in _rules_in_use(data):
+        if cache.latents != "off" and rules.crop == "random":
+            yield _problem("error", "latents_random_crop", path("crop"))
+        if cache.latents != "off" and rules.color_augmentation:
+            yield _problem("error", "latents_color", path("color_augmentation"))
+        if cache.text_embeddings != "off" and rules.shuffle_caption and not rules.caption_variants:
+            yield _problem("error", "text_cache_shuffle", path("shuffle_caption"))
+    if cache.text_embeddings == "off":
         return
-    if data.shuffle_caption:
-        yield _problem("error", "text_cache_shuffle", "data.shuffle_caption")
     if training.train_text_encoder:
         yield _problem("error", "text_cache_trained", "training.train_text_encoder")
     if training.train_text_encoder_2 and values["family.num_text_encoders"] > 1:
@@ -160,5 +177,6 @@ def check(config: TrainConfig, facts: Values) -> list[Problem]:
         facts: `FamilySpec.facts()` of the family that it names.
     """
     values = {**flatten(config), **facts}
-    problems = [problem for rule in RULES for problem in rule(config, values)]
+    # Rules that several data sets share are told once.
+    problems = {(found.code, found.path): found for rule in RULES for found in rule(config, values)}.values()
     return sorted(problems, key=lambda problem: problem.level != "error")

@@ -35,25 +35,31 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     ("bucket_min", "data.min_bucket_resolution", "sd15", {"data.min_bucket_resolution": 600}),
     ("bucket_max", "data.max_bucket_resolution", "sdxl", {"data.width": 1536}),
-    ("latents_random_crop", "data.random_crop", "sd15", {"data.random_crop": True}),
+    ("latents_random_crop", "data.crop", "sd15", {"data.crop": "random"}),
+    (
+        "latents_random_crop",
+        "data.datasets[0].crop",
+        "sd15",
+        {"data.datasets": [{"path": "a", "crop": "random"}, {"path": "b", "enabled": False}]},
+    ),
     ("latents_color", "data.color_augmentation", "sd15", {"data.color_augmentation": True}),
     (
         "text_cache_shuffle",
         "data.shuffle_caption",
         "sd15",
-        {"cache.text_embeddings": True, "data.shuffle_caption": True},
+        {"cache.text_embeddings": "disk", "data.shuffle_caption": True},
     ),
     (
         "text_cache_trained",
         "training.train_text_encoder",
         "sd15",
-        {"cache.text_embeddings": True, "training.train_text_encoder": True},
+        {"cache.text_embeddings": "disk", "training.train_text_encoder": True},
     ),
     (
         "text_cache_trained",
         "training.train_text_encoder_2",
         "sdxl",
-        {"cache.text_embeddings": True, "training.train_text_encoder_2": True},
+        {"cache.text_embeddings": "disk", "training.train_text_encoder_2": True},
     ),
     ("nothing_to_train", "training.train_denoiser", "sd15", {"training.train_denoiser": False}),
     (
@@ -138,7 +144,7 @@ def test_a_rule_is_triggered_and_told(code: str, path: str, family: str, values:
 
 
 def test_errors_come_before_warnings() -> None:
-    levels = [problem.level for problem in check("sd15", {"sampling.prompts": [], "data.random_crop": True})]
+    levels = [problem.level for problem in check("sd15", {"sampling.prompts": [], "data.crop": "random"})]
     assert levels == ["error", "warning"]
 
 

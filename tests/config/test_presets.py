@@ -58,9 +58,9 @@ def test_the_difference_from_the_defaults_is_the_whole_configuration(
 
 
 def test_the_difference_is_sparse() -> None:
-    assert presets.diff(TrainConfig()) == {"version": 1}
+    assert presets.diff(TrainConfig()) == {"version": 2}
     assert presets.diff(config_of({"training": {"seed": 1337, "batch_size": 2}})) == {
-        "version": 1,
+        "version": 2,
         "training": {"batch_size": 2},
     }
 

@@ -244,13 +244,13 @@ class QuickPage:
 
     def _tiers(self, data: Data) -> list[quick_view.TierMark]:
         """Return what each memory tier would need with these settings; unknown until there are pictures."""
-        found, images = machine.find(), self.finder.find(data).images
+        found, scan = machine.find(), self.finder.find(data).scan
         marks = []
         for tier in goals.MEMORY_TIERS:
             config, _ = root.parse(quick_plan.with_values(data, tier.values))
             need = None
-            if config is not None and images:
-                need = estimate_memory(config, place(images, config.data)).total
+            if config is not None and scan and scan.images:
+                need = estimate_memory(config, place(scan).placements).total
             fits = None if need is None else need <= found.total_bytes
             marks.append(quick_view.TierMark(tier.name, need, int(tier.values["training.batch_size"]), fits))
         return marks

@@ -178,6 +178,7 @@ class RunsPage:
             smooth_losses=list(view.smooth_losses.points),
             rates=rates,
             memory=list(view.memory.points) if any(value for _, value in view.memory.points) else [],
+            validation={name: list(curve.points) for name, curve in list(view.validation.items())},
         )
 
     def _config(self, run: RunFolder, state: State, language: str) -> str:
