@@ -31,10 +31,12 @@ class LoadOptions:
     """Where and in which arithmetic a model is loaded.
 
     `frozen_dtype` holds weights that are not trained; what is trained is kept in fp32 by the trainer.
+    `weighted_captions`: brackets in captions are weights, such as (word:1.3).
     """
 
     device: torch.device
     frozen_dtype: torch.dtype
+    weighted_captions: bool = False
 
 
 class Family(ABC):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-VOCABULARY_DIR = Path(__file__).parent / "data" / "clip"
+from backend.families.tokens import VOCABULARY_DIR, weighted_parts
 
 
 def load_tokenizer(*, pad_token: str = "<|endoftext|>") -> CLIPTokenizer:
@@ -36,16 +35,44 @@ def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str], *, max_length: i
     num_chunks = max_length // 75
     length = num_chunks * chunk_length
     encoded = tokenizer(list(captions), add_special_tokens=False, truncation=True, max_length=length).input_ids
-    chunks = [
-        [_chunk(tokenizer, ids[i : i + chunk_length], chunk_length) for i in range(0, length, chunk_length)]
-        for ids in encoded
-    ]
+    return _chunks(tokenizer, encoded, num_chunks)
+
+
+def tokenize_weighted(tokenizer: CLIPTokenizer, captions: Sequence[str], *, max_length: int) -> tuple[Tensor, Tensor]:
+    """Return the ids as `tokenize` does, and the weight of each (B, N, 77): of captions with weights such as (a:1.3).
+
+    Start, end and padding weigh 1.
+    """
+    num_chunks = max_length // 75
+    length = num_chunks * (tokenizer.model_max_length - 2)
+    ids = []
+    weights = torch.ones(len(captions), num_chunks, tokenizer.model_max_length)
+    for row, caption in enumerate(captions):
+        parts, factors = zip(*weighted_parts(caption), strict=True)
+        encoded = tokenizer(list(parts), add_special_tokens=False).input_ids
+        ids.append([token for part in encoded for token in part][:length])
+        factors_of_tokens = [factor for part, factor in zip(encoded, factors, strict=True) for _ in part][:length]
+        inner = torch.ones(length)
+        inner[: len(factors_of_tokens)] = torch.tensor(factors_of_tokens)
+        weights[row, :, 1:-1] = inner.unflatten(0, (num_chunks, -1))
+    return _chunks(tokenizer, ids, num_chunks), weights
+
+
+def _chunks(tokenizer: CLIPTokenizer, encoded: Sequence[list[int]], num_chunks: int) -> Tensor:
+    """Return token ids in chunks (B, N, 77), each with start, end and padding."""
+    size = tokenizer.model_max_length - 2
+    chunks = [[_chunk(tokenizer, ids[i * size : (i + 1) * size], size) for i in range(num_chunks)] for ids in encoded]
     return torch.tensor(chunks, dtype=torch.long)
 
 
 def _chunk(tokenizer: CLIPTokenizer, ids: list[int], length: int) -> list[int]:
     padding = [tokenizer.pad_token_id] * (length - len(ids))
     return [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, *padding]
+
+
+def weigh(states: Tensor, weights: Tensor | None) -> Tensor:
+    """Return hidden states (B * N, 77, C) times the weights (B, N, 77) of their tokens; as they are without weights."""
+    return states if weights is None else states * weights.flatten(0, 1).unsqueeze(-1).to(states)
 
 
 def join_chunks(states: Tensor, *, num_chunks: int) -> Tensor:

@@ -49,6 +49,7 @@ class StableDiffusion(Family):
         self.spec = spec
         self.model = model
         self.device = options.device
+        self.weighted_captions = options.weighted_captions
         parts = pipeline.components
         self.components = {"denoiser": parts[DENOISER], "vae": parts["vae"]}
         self.components |= {name: parts[name] for name in spec.text_encoders}
@@ -106,10 +107,9 @@ class StableDiffusion(Family):
 
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Return "prompt_embeds" (B, 75 * N + 2, C): the layer of CLIP skip and the final norm, as A1111 and kohya."""
-        states, _, num_chunks = self._run_encoder("text_encoder", captions)
-        chosen = states[-self.model.clip_skip]
-        final_norm = clip.final_norm(self.components["text_encoder"])
-        return {"prompt_embeds": clip.join_chunks(final_norm(chosen), num_chunks=num_chunks)}
+        states, _, weights, num_chunks = self._run_encoder("text_encoder", captions)
+        chosen = clip.final_norm(self.components["text_encoder"])(states[-self.model.clip_skip])
+        return {"prompt_embeds": clip.join_chunks(clip.weigh(chosen, weights), num_chunks=num_chunks)}
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return noisy latents for long timesteps (B,) in 0..999."""
@@ -187,6 +187,8 @@ class StableDiffusion(Family):
     def identities(self) -> dict[str, str]:
         """Return a short content hash of each encoder that is loaded; text encoders with how captions are read."""
         reading = {"clip_skip": self.model.clip_skip, "max_token_length": self.model.max_token_length}
+        if self.weighted_captions:
+            reading["weighted_captions"] = True
         found = {"vae": identity(self.components["vae"])} if "vae" in self.components else {}
         for name in self.spec.text_encoders:
             if name in self.components:
@@ -202,11 +204,20 @@ class StableDiffusion(Family):
         dtype = dtype_of(self.components["denoiser"])
         return {f"{prefix}{name}": tensor.to(self.device, dtype) for name, tensor in text.items()}
 
-    def _run_encoder(self, name: str, captions: Sequence[str]) -> tuple[tuple[Tensor, ...], Any, int]:
-        """Run one text encoder over the chunks of captions: hidden states (B * N, 77, C), the whole output, N."""
-        ids = clip.tokenize(self.tokenizers[name], captions, max_length=self.model.max_token_length)
+    def _run_encoder(self, name: str, captions: Sequence[str]) -> tuple[tuple[Tensor, ...], Any, Tensor | None, int]:
+        """Run one text encoder over the chunks of captions.
+
+        Returns:
+            Hidden states (B * N, 77, C), the whole output, the weights of the tokens (B, N, 77) or None, and N.
+        """
+        tokenizer, max_length = self.tokenizers[name], self.model.max_token_length
+        weights = None
+        if self.weighted_captions:
+            ids, weights = clip.tokenize_weighted(tokenizer, captions, max_length=max_length)
+        else:
+            ids = clip.tokenize(tokenizer, captions, max_length=max_length)
         output = self.components[name](ids.flatten(0, 1).to(self.device), output_hidden_states=True)
-        return output.hidden_states, output, ids.shape[1]
+        return output.hidden_states, output, weights, ids.shape[1]
 
     @torch.no_grad()
     def _encode_prompt(self, text: str) -> dict[str, Tensor]:

@@ -28,12 +28,13 @@ class StableDiffusionXL(StableDiffusion):
     def encode_text(self, captions: Sequence[str]) -> dict[str, Tensor]:
         """Return "prompt_embeds" (B, 75 * N + 2, C1 + C2) and "pooled_prompt_embeds" (B, P).
 
-        The last layer but one of both encoders, without the final norm; the pooled text is of the first chunk.
+        The last layer but one of both encoders, without the final norm; the pooled text is of the first chunk, and
+        has no weights.
         """
         states = []
         for name in self.spec.text_encoders:
-            hidden_states, output, num_chunks = self._run_encoder(name, captions)
-            states.append(clip.join_chunks(hidden_states[-2], num_chunks=num_chunks))
+            hidden_states, output, weights, num_chunks = self._run_encoder(name, captions)
+            states.append(clip.join_chunks(clip.weigh(hidden_states[-2], weights), num_chunks=num_chunks))
         return {"prompt_embeds": torch.cat(states, dim=-1), "pooled_prompt_embeds": output.text_embeds[::num_chunks]}
 
     def export_keys(self, component: str, module: str) -> str:
