@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from backend.config.data import DataSection
 from backend.config.training import TrainingSection
 from backend.data.buckets import BucketChoice, Size, chooser, resolutions_of
 from backend.data.datasets import Dataset
@@ -116,7 +115,7 @@ class _Placer:
         return [Placement(record, each.bucket, each.resized) for each in choices], missing
 
 
-def place(found: Scan, _data: DataSection | None = None) -> Placed:
+def place(found: Scan) -> Placed:
     """Give every picture its bucket at each of its resolutions, and tell which ones are left out and why."""
     placers = {dataset.index: _Placer(dataset) for dataset in found.datasets}
     by_dataset: dict[int, list[int]] = defaultdict(list)
