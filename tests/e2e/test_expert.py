@@ -83,17 +83,18 @@ def test_numbers_are_read_as_people_type_them_and_refused_in_words(page: Page) -
 
 def test_problems_lead_to_their_fields_and_the_toml_goes_both_ways(page: Page) -> None:
     page.locator("#panel-tab-toml").click()
-    page.locator("#expert-toml").fill("# mine\nversion = 1\n[data]\nrandom_crop = true # why not\n")
+    page.locator("#expert-toml").fill("# mine\nversion = 1\n[data]\nrandom_crop = true # of an older version\n")
     page.locator("#expert-toml-apply").click()
+    expect(page.locator("#expert-toml")).to_have_value(re.compile('# mine\nversion = 2[\\s\\S]*crop = "random"'))
     page.locator("#panel-tab-problems").click()
-    problem = page.locator('[data-problem="data.random_crop"]').first
+    problem = page.locator('[data-problem="data.crop"]').first
     expect(problem).to_be_visible()
     problem.click()
-    expect(page.locator("#data-random_crop")).to_be_visible()
-    expect(page.locator("#data-random_crop-input")).to_be_focused()
-    page.locator("#data-random_crop-input").press("Space")
+    expect(page.locator("#data-crop")).to_be_visible()
+    expect(page.locator("#data-crop-input")).to_be_focused()
+    page.locator("#data-crop-input").select_option("center")
     expect(page.locator("#expert-toml")).to_have_value(re.compile("# mine"))
-    expect(page.locator("#data-random_crop .field-error")).to_be_hidden()
+    expect(page.locator("#data-crop .field-error")).to_be_hidden()
 
 
 def test_a_list_of_folders_is_edited_row_by_row(page: Page) -> None:
@@ -101,8 +102,54 @@ def test_a_list_of_folders_is_edited_row_by_row(page: Page) -> None:
     page.locator("#data-datasets .list-add").click()
     fill(page, "data-datasets-0-path", "/no/such/folder")
     expect(page.locator("#data-datasets .field-error")).to_contain_text("/no/such/folder")
-    page.locator("#data-datasets .list-row button[aria-label]").last.click()
+    page.locator("#data-datasets .list-remove").click()
     expect(page.locator("#expert-toml")).not_to_have_value(re.compile("no/such"))
+
+
+def test_a_data_set_has_rules_of_its_own_or_those_of_all(page: Page) -> None:
+    page.locator('.expert-sections [data-section="data"]').click()
+    page.locator("#expert-tier").select_option("advanced")
+    toml = page.locator("#expert-toml")
+    page.locator("#data-crop-input").select_option("corner")
+    page.locator("#data-datasets .list-add").click()
+    fill(page, "data-datasets-0-path", "/pictures")
+    fill(page, "data-datasets-0-num_repeats", "10")
+    rules = page.locator("#data-datasets [data-group=rules]")
+    expect(rules.locator("summary b")).to_be_hidden()
+    rules.locator("summary").click()
+    crop = page.locator("#data-datasets-0-crop-input")
+    expect(crop.locator("option").first).to_have_text(re.compile("as general: top left corner"))
+    crop.select_option("center")
+    page.locator("#data-datasets-0-flip_augmentation-input").select_option("false")
+    fill(page, "data-datasets-0-resolutions", "512, 768")
+    fill(page, "data-datasets-0-tag_dropout_rate", "10%")
+    fill(page, "data-datasets-0-tag_dropout_only", "smile, hat")
+    expect(rules.locator("summary b")).to_have_text("5")
+    expect(toml).to_have_value(re.compile("flip_augmentation = false"))
+    expect(toml).to_have_value(re.compile(r"resolutions = \[512, 768\]"))
+    expect(toml).to_have_value(re.compile(r'tag_dropout_only = \["smile", "hat"\]'))
+    expect(toml).to_have_value(re.compile("num_repeats = 10\n"))
+    page.locator("#data-datasets-0-crop .field-dot").click()
+    expect(toml).not_to_have_value(re.compile('crop = "center"'))
+    expect(rules.locator("summary b")).to_have_text("4")
+    expect(page.locator("#data-datasets-0-mask_dir")).to_be_hidden()
+    page.locator("#data-datasets [data-group=more] summary").click()
+    page.locator("#data-datasets-0-mask-input").select_option("folder")
+    expect(page.locator("#data-datasets-0-mask_dir")).to_be_visible()
+
+
+def test_a_rule_that_is_emptied_is_empty_and_not_the_general_one(page: Page) -> None:
+    page.locator('.expert-sections [data-section="data"]').click()
+    fill(page, "data-trigger_word", "zkz")
+    page.locator("#data-datasets .list-add").click()
+    page.locator("#data-datasets [data-group=rules] summary").click()
+    own = page.locator("#data-datasets-0-trigger_word-input")
+    expect(own).to_have_attribute("placeholder", re.compile("as general: zkz"))
+    fill(page, "data-datasets-0-trigger_word", "cat")
+    expect(page.locator("#expert-toml")).to_have_value(re.compile('trigger_word = "cat"'))
+    fill(page, "data-datasets-0-trigger_word", "")
+    expect(page.locator("#expert-toml")).to_have_value(re.compile('trigger_word = ""'))
+    expect(own).to_have_attribute("placeholder", "empty")
 
 
 def test_start_is_refused_while_something_cannot_work(page: Page, app: App) -> None:

@@ -47,6 +47,12 @@ function fieldNode(field) {
   return node;
 }
 
+// Lists come first in their section.
+function fieldsOf(section) {
+  const fields = schema.fields.filter((field) => field.section === section);
+  return [...fields.filter((field) => field.kind in schema.items), ...fields.filter((field) => !(field.kind in schema.items))];
+}
+
 function build() {
   const option = (c) => el("option", { value: c.value }, c.label);
   const tierSelect = el("select", { id: "expert-tier", "aria-label": texts.tier, onchange: (e) => { view.tier = e.target.value; remember("tier", view.tier); apply(view.snapshot); } }, ...tiers.map(option));
@@ -62,7 +68,7 @@ function build() {
     el("button", { type: "button", class: "plain-button", id: "expert-open", onclick: () => file.click() }, texts.open),
     el("button", { type: "button", class: "plain-button", id: "expert-save", onclick: download }, texts.save),
     el("button", { type: "button", class: "plain-button", id: "expert-reset", onclick: () => { if (confirm(texts.reset_confirm)) take("reset", null); } }, texts.reset));
-  const sections = schema.sections.map((s) => el("section", { id: "section-" + s.name, "data-section": s.name }, el("h3", {}, s.label), el("div", { class: "fields" }, ...schema.fields.filter((f) => f.section === s.name).map(fieldNode))));
+  const sections = schema.sections.map((s) => el("section", { id: "section-" + s.name, "data-section": s.name }, el("h3", {}, s.label), el("div", { class: "fields" }, ...fieldsOf(s.name).map(fieldNode))));
   const rail = el("nav", { class: "expert-sections", "aria-label": texts.nothing }, ...schema.sections.map((s) => el("button", { type: "button", "data-section": s.name, onclick: () => goSection(s.name) }, el("span", {}, s.label), el("b", { hidden: true }))));
   const panels = ["plan", "problems", "toml", "command", "help"];
   const tabs = el("div", { class: "panel-tabs", role: "tablist" }, ...panels.map((name) => el("button", { type: "button", role: "tab", id: "panel-tab-" + name, "data-panel": name, onclick: () => showPanel(name) }, texts[name], el("b", { hidden: true }))));

@@ -154,17 +154,20 @@ function listEditor(field, members, changed, wanted) {
   const t = props.value.texts;
   const box = el("div", { class: "list-editor" });
   const forms = [];
+  let general = {};
   const read = () => forms.map((form) => form.read());
   const add = el("button", { type: "button", class: "small-button list-add", onclick: () => { addForm(); changed(read()); forms.at(-1).focus(members[0].name); } }, "+ " + t.add);
   const addForm = () => {
     const index = forms.length;
     const form = rowForm(members, `${field.id}-${index}`, () => changed(read()), wanted);
     form.node.append(el("button", { type: "button", class: "small-button list-remove", title: t.remove, "aria-label": t.remove, onclick: () => changed(read().filter((_, i) => i !== index)) }, "\u00d7"));
+    form.show({}, general);
     forms.push(form);
     box.insertBefore(form.node, add);
   };
   box.append(add);
   box.showItems = (items, values) => {
+    general = values;
     while (forms.length > (items ?? []).length) forms.pop().node.remove();
     while (forms.length < (items ?? []).length) addForm();
     (items ?? []).forEach((item, index) => forms[index].show(item, values));
