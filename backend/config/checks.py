@@ -3,57 +3,72 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from backend.config.base import flatten
 from backend.config.data import DataSection
 from backend.config.datasets import DatasetConfig, PictureRules
+from backend.config.geometry import parse_size
 from backend.config.problems import Level, Problem
 from backend.config.root import TrainConfig, parameters
 
 Values = Mapping[str, Any]
 Rule = Callable[[TrainConfig, Values], Iterator[Problem]]
+# The rules by which a caption is another one each time.
+VARYING_CAPTIONS = ("shuffle_caption", "token_warmup_steps", "tag_dropout_rate", "enable_wildcard")
 
 
 def _problem(level: Level, code: str, path: str, **params: Any) -> Problem:
     return Problem(level, code, path, params)
 
 
-def _data(config: TrainConfig, values: Values) -> Iterator[Problem]:
-    if not config.data.datasets:
-        yield _problem("error", "datasets_empty", "data.datasets")
-    for index, dataset in enumerate(config.data.datasets):
-        if not dataset.path.strip():
-            yield _problem("error", "dataset_path_empty", f"data.datasets[{index}].path", number=index + 1)
-    step = values["family.min_bucket_step"]
-    for name in ("width", "height"):
-        value = getattr(config.data, name)
-        if value % step:
-            yield _problem("error", "size_not_multiple", f"data.{name}", value=value, step=step)
-
-
-def _buckets(config: TrainConfig, values: Values) -> Iterator[Problem]:
+def _data(config: TrainConfig, _values: Values) -> Iterator[Problem]:
     data = config.data
-    if not data.enable_bucket:
-        return
-    if data.bucket_step % values["family.min_bucket_step"]:
-        yield _problem(
-            "error", "bucket_step", "data.bucket_step", value=data.bucket_step, step=values["family.min_bucket_step"]
-        )
-    most = math.isqrt(data.width * data.height)
-    if data.bucket_step > most:
-        yield _problem("error", "bucket_step_large", "data.bucket_step", value=data.bucket_step, most=most)
-    shorter, longer = sorted((data.width, data.height))
-    if data.min_bucket_resolution > shorter:
-        yield _problem(
-            "error", "bucket_min", "data.min_bucket_resolution", value=data.min_bucket_resolution, shorter=shorter
-        )
-    if data.max_bucket_resolution < longer:
-        yield _problem(
-            "error", "bucket_max", "data.max_bucket_resolution", value=data.max_bucket_resolution, longer=longer
-        )
+    rows = [(index, row) for index, row in enumerate(data.datasets) if row.enabled]
+    if not rows:
+        yield _problem("error", "datasets_empty", "data.datasets")
+    for index, row in rows:
+        path = f"data.datasets[{index}]"
+        if not row.path.strip():
+            yield _problem("error", "dataset_path_empty", f"{path}.path", number=index + 1)
+        if row.mask == "folder" and not row.mask_dir.strip():
+            yield _problem("error", "mask_dir_empty", f"{path}.mask_dir", number=index + 1)
+        if row.conditioning == "folder" and not row.conditioning_dir.strip():
+            yield _problem("error", "conditioning_dir_empty", f"{path}.conditioning_dir", number=index + 1)
+        if row.role == "prior" and config.adapter.kind == "full":
+            yield _problem("error", "prior_full", f"{path}.role", number=index + 1)
+        if row.end_epoch and row.end_epoch < row.start_epoch:
+            first, last = row.start_epoch, row.end_epoch
+            yield _problem("error", "epochs_reversed", f"{path}.end_epoch", value=last, first=first, number=index + 1)
+
+
+def _learned(config: TrainConfig, _values: Values) -> Iterator[Problem]:
+    """Look for what keeps the data sets from being learned, though each is fine in itself."""
+    data = config.data
+    rows = [(index, row) for index, row in enumerate(data.datasets) if row.enabled]
+    learned = [row for _, row in rows if row.role == "train"]
+    if rows and not learned:
+        yield _problem("error", "nothing_to_learn", f"data.datasets[{rows[0][0]}].role", value=rows[0][1].role)
+    elif rows and not any(row.num_repeats or row.num_samples for row in learned):
+        index = next(index for index, row in rows if row.role == "train")
+        yield _problem("error", "repeats_zero", f"data.datasets[{index}].num_repeats", value=0)
+    if learned and data.mixing == "weights" and not any(row.weight for row in learned):
+        index = next(index for index, row in rows if row.role == "train")
+        yield _problem("error", "weights_zero", f"data.datasets[{index}].weight", value=0)
+    empty = [epoch for epoch in _turning_epochs(learned, config.training.num_epochs) if not _active(learned, epoch)]
+    if learned and empty:
+        yield _problem("warning", "epochs_without_data", "data.datasets", epoch=empty[0])
+
+
+def _active(rows: Iterable[DatasetConfig], epoch: int) -> bool:
+    return any(row.start_epoch <= epoch and (not row.end_epoch or epoch <= row.end_epoch) for row in rows)
+
+
+def _turning_epochs(rows: Iterable[DatasetConfig], num_epochs: int) -> list[int]:
+    """Return the epochs in which there may be fewer data sets than before: the first, and after each last one."""
+    return sorted({1, *(row.end_epoch + 1 for row in rows if row.end_epoch and row.end_epoch < num_epochs)})
 
 
 def _rules_in_use(data: DataSection) -> Iterator[tuple[PictureRules, Callable[[str], str]]]:
@@ -69,6 +84,83 @@ def _path_of_rule(index: int, row: DatasetConfig, name: str) -> str:
     return f"data.{name}" if getattr(row, name) is None else f"data.datasets[{index}].{name}"
 
 
+def _targets_of(rules: PictureRules) -> dict[str, list[tuple[int, int]]]:
+    """Return the sizes that pictures are trained at or that give their area, by the parameter that says so."""
+    by_rule = rules.bucket_rule if rules.enable_bucket else ""
+    if by_rule == "sizes":
+        return {"bucket_sizes": [size for size in map(parse_size, rules.bucket_sizes) if size]}
+    if rules.resolutions:
+        return {"resolutions": [(side, side) for side in rules.resolutions]}
+    if by_rule == "area":
+        side = math.isqrt(int(rules.megapixels * 1e6))
+        return {"megapixels": [(side, side)]}
+    return {"width": [(rules.width, rules.height)]}
+
+
+def _sides_of(rules: PictureRules) -> list[tuple[str, int]]:
+    """Return the lengths in pixels that are given, each with its parameter."""
+    ((name, sizes),) = _targets_of(rules).items()
+    if name == "megapixels":
+        return []
+    if name == "width":
+        return [("width", rules.width), ("height", rules.height)]
+    return [(name, side) for size in sizes for side in size]
+
+
+def _sizes(config: TrainConfig, values: Values) -> Iterator[Problem]:
+    step = values["family.min_bucket_step"]
+    for rules, path in _rules_in_use(config.data):
+        for name, side in _sides_of(rules):
+            if side < 16:
+                yield _problem("error", "greater_than_equal", path(name), value=side, ge=16)
+            elif side > 8192:
+                yield _problem("error", "less_than_equal", path(name), value=side, le=8192)
+            elif side % step:
+                yield _problem("error", "size_not_multiple", path(name), value=side, step=step)
+        if 0 < rules.maximum_aspect < rules.minimum_aspect:
+            least, most = rules.minimum_aspect, rules.maximum_aspect
+            yield _problem("error", "aspects_reversed", path("maximum_aspect"), value=most, least=least)
+
+
+def _buckets(config: TrainConfig, values: Values) -> Iterator[Problem]:
+    for rules, path in _rules_in_use(config.data):
+        if not rules.enable_bucket:
+            continue
+        if rules.bucket_rule == "sizes":
+            yield from _listed_sizes(rules, path)
+            continue
+        step, fits = rules.bucket_step, values["family.min_bucket_step"]
+        if step % fits:
+            yield _problem("error", "bucket_step", path("bucket_step"), value=step, step=fits)
+        sizes = [size for named in _targets_of(rules).values() for size in named]
+        most = min(math.isqrt(max(0, width * height)) for width, height in sizes)
+        if step > most:
+            yield _problem("error", "bucket_step_large", path("bucket_step"), value=step, most=most)
+        if rules.bucket_rule == "kohya" and not rules.bucket_no_upscale:
+            yield from _bucket_limits(rules, path, sizes)
+        if rules.bucket_rule == "aspects" and any(aspect <= 0 for aspect in rules.bucket_aspects):
+            yield _problem("error", "greater_than", path("bucket_aspects"), value=min(rules.bucket_aspects), gt=0)
+
+
+def _listed_sizes(rules: PictureRules, path: Callable[[str], str]) -> Iterator[Problem]:
+    if not rules.bucket_sizes:
+        yield _problem("error", "bucket_sizes_empty", path("bucket_sizes"))
+    for text in rules.bucket_sizes:
+        if parse_size(text) is None:
+            yield _problem("error", "bucket_size_invalid", path("bucket_sizes"), value=text)
+
+
+def _bucket_limits(
+    rules: PictureRules, path: Callable[[str], str], sizes: Sequence[tuple[int, int]]
+) -> Iterator[Problem]:
+    shorter, longer = min(min(size) for size in sizes), max(max(size) for size in sizes)
+    least, most = rules.min_bucket_resolution, rules.max_bucket_resolution
+    if least > shorter:
+        yield _problem("error", "bucket_min", path("min_bucket_resolution"), value=least, shorter=shorter)
+    if most < longer:
+        yield _problem("error", "bucket_max", path("max_bucket_resolution"), value=most, longer=longer)
+
+
 def _caches(config: TrainConfig, values: Values) -> Iterator[Problem]:
     data, cache, training = config.data, config.cache, config.training
     for rules, path in _rules_in_use(data):
@@ -76,10 +168,15 @@ def _caches(config: TrainConfig, values: Values) -> Iterator[Problem]:
             yield _problem("error", "latents_random_crop", path("crop"))
         if cache.latents != "off" and rules.color_augmentation:
             yield _problem("error", "latents_color", path("color_augmentation"))
-        if cache.text_embeddings != "off" and rules.shuffle_caption and not rules.caption_variants:
-            yield _problem("error", "text_cache_shuffle", path("shuffle_caption"))
+        if cache.text_embeddings != "off" and not rules.caption_variants:
+            for name in VARYING_CAPTIONS:
+                if getattr(rules, name):
+                    yield _problem("error", "text_cache_varies", path(name), value=getattr(rules, name))
     if cache.text_embeddings == "off":
         return
+    for index, row in enumerate(data.datasets):
+        if row.enabled and row.code_path.strip() and not data.rules_of(row).caption_variants:
+            yield _problem("error", "text_cache_varies", f"data.datasets[{index}].code_path", value=row.code_path)
     if training.train_text_encoder:
         yield _problem("error", "text_cache_trained", "training.train_text_encoder")
     if training.train_text_encoder_2 and values["family.num_text_encoders"] > 1:
@@ -166,7 +263,18 @@ def _without_effect(_config: TrainConfig, values: Values) -> Iterator[Problem]:
             yield _problem("warning", "no_effect", item.path, value=value, title=item.title)
 
 
-RULES: tuple[Rule, ...] = (_data, _buckets, _caches, _targets, _noise, _learning_rates, _outputs, _without_effect)
+RULES: tuple[Rule, ...] = (
+    _data,
+    _learned,
+    _sizes,
+    _buckets,
+    _caches,
+    _targets,
+    _noise,
+    _learning_rates,
+    _outputs,
+    _without_effect,
+)
 
 
 def check(config: TrainConfig, facts: Values) -> list[Problem]:

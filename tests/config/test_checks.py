@@ -24,7 +24,67 @@ FINE: dict[str, Any] = {
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("datasets_empty", "data.datasets", "sd15", {"data.datasets": []}),
     ("dataset_path_empty", "data.datasets[1].path", "sd15", {"data.datasets": [{"path": "a"}, {"path": " "}]}),
+    ("datasets_empty", "data.datasets", "sd15", {"data.datasets": [{"path": "a", "enabled": False}]}),
+    ("mask_dir_empty", "data.datasets[0].mask_dir", "sd15", {"data.datasets": [{"path": "a", "mask": "folder"}]}),
+    (
+        "conditioning_dir_empty",
+        "data.datasets[0].conditioning_dir",
+        "sd15",
+        {"data.datasets": [{"path": "a", "conditioning": "folder"}]},
+    ),
+    (
+        "prior_full",
+        "data.datasets[1].role",
+        "sd15",
+        {"adapter.kind": "full", "data.datasets": [{"path": "a"}, {"path": "b", "role": "prior"}]},
+    ),
+    (
+        "epochs_reversed",
+        "data.datasets[0].end_epoch",
+        "sd15",
+        {"data.datasets": [{"path": "a", "start_epoch": 3, "end_epoch": 2}]},
+    ),
+    (
+        "nothing_to_learn",
+        "data.datasets[0].role",
+        "sd15",
+        {"data.datasets": [{"path": "a", "role": "validation"}, {"path": "b", "role": "regularization"}]},
+    ),
+    ("repeats_zero", "data.datasets[0].num_repeats", "sd15", {"data.datasets": [{"path": "a", "num_repeats": 0}]}),
+    (
+        "weights_zero",
+        "data.datasets[1].weight",
+        "sd15",
+        {
+            "data.mixing": "weights",
+            "data.datasets": [
+                {"path": "a", "role": "regularization"},
+                {"path": "b", "weight": 0},
+                {"path": "c", "weight": 0},
+            ],
+        },
+    ),
+    (
+        "epochs_without_data",
+        "data.datasets",
+        "sd15",
+        {"training.num_epochs": 5, "data.datasets": [{"path": "a", "end_epoch": 2}, {"path": "b", "start_epoch": 4}]},
+    ),
     ("size_not_multiple", "data.width", "sd15", {"data.width": 516}),
+    ("size_not_multiple", "data.datasets[0].height", "sd15", {"data.datasets": [{"path": "a", "height": 516}]}),
+    ("size_not_multiple", "data.resolutions", "sd15", {"data.resolutions": [512, 700]}),
+    ("size_not_multiple", "data.bucket_sizes", "sd15", {"data.bucket_rule": "sizes", "data.bucket_sizes": ["512x700"]}),
+    ("greater_than_equal", "data.resolutions", "sd15", {"data.resolutions": [8]}),
+    ("less_than_equal", "data.resolutions", "sd15", {"data.resolutions": [9000]}),
+    ("aspects_reversed", "data.maximum_aspect", "sd15", {"data.minimum_aspect": 2.0, "data.maximum_aspect": 0.5}),
+    ("bucket_sizes_empty", "data.bucket_sizes", "sd15", {"data.bucket_rule": "sizes"}),
+    (
+        "bucket_size_invalid",
+        "data.bucket_sizes",
+        "sd15",
+        {"data.bucket_rule": "sizes", "data.bucket_sizes": ["512x768", "512"]},
+    ),
+    ("greater_than", "data.bucket_aspects", "sd15", {"data.bucket_rule": "aspects", "data.bucket_aspects": [1.0, 0.0]}),
     ("size_not_multiple", "sampling.height", "sd15", {"sampling.height": 100}),
     ("bucket_step", "data.bucket_step", "sd15", {"data.bucket_step": 12}),
     (
@@ -35,6 +95,13 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     ("bucket_min", "data.min_bucket_resolution", "sd15", {"data.min_bucket_resolution": 600}),
     ("bucket_max", "data.max_bucket_resolution", "sdxl", {"data.width": 1536}),
+    ("bucket_max", "data.max_bucket_resolution", "sd15", {"data.resolutions": [512, 1536]}),
+    (
+        "bucket_min",
+        "data.datasets[1].min_bucket_resolution",
+        "sd15",
+        {"data.datasets": [{"path": "a"}, {"path": "b", "min_bucket_resolution": 600}]},
+    ),
     ("latents_random_crop", "data.crop", "sd15", {"data.crop": "random"}),
     (
         "latents_random_crop",
@@ -43,11 +110,20 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         {"data.datasets": [{"path": "a", "crop": "random"}, {"path": "b", "enabled": False}]},
     ),
     ("latents_color", "data.color_augmentation", "sd15", {"data.color_augmentation": True}),
+    *(
+        ("text_cache_varies", f"data.{name}", "sd15", {"cache.text_embeddings": "disk", f"data.{name}": value})
+        for name, value in (
+            ("shuffle_caption", True),
+            ("token_warmup_steps", 0.5),
+            ("tag_dropout_rate", 0.1),
+            ("enable_wildcard", True),
+        )
+    ),
     (
-        "text_cache_shuffle",
-        "data.shuffle_caption",
+        "text_cache_varies",
+        "data.datasets[0].code_path",
         "sd15",
-        {"cache.text_embeddings": "disk", "data.shuffle_caption": True},
+        {"cache.text_embeddings": "memory", "data.datasets": [{"path": "a", "code_path": "mine.py"}]},
     ),
     (
         "text_cache_trained",
@@ -141,6 +217,36 @@ def test_a_rule_is_triggered_and_told(code: str, path: str, family: str, values:
     for language in languages():
         assert has(f"problem.{code}", language)
         assert "{" not in found[0].text(language)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        # Each has its own size: what is not used is not refused.
+        {"data.bucket_rule": "area", "data.width": 500},
+        {"data.resolutions": [512, 768], "data.width": 500},
+        {"data.bucket_rule": "sizes", "data.bucket_sizes": ["512x768"], "data.bucket_step": 12},
+        {"data.bucket_no_upscale": True, "data.max_bucket_resolution": 256},
+        {"data.enable_bucket": False, "data.max_bucket_resolution": 256},
+        # Captions that vary among a number of variants, and crops at random of pictures that are not cached.
+        {"cache.text_embeddings": "disk", "data.shuffle_caption": True, "data.caption_variants": 4},
+        {"cache.latents": "off", "data.crop": "random", "data.color_augmentation": True},
+        # Data sets that are off are not looked at, and those with rules of their own not by the general ones.
+        {"data.datasets": [{"path": "a"}, {"path": "", "enabled": False, "width": 500}]},
+        {"data.crop": "random", "data.datasets": [{"path": "a", "crop": "center"}]},
+        {"data.datasets": [{"path": "a", "end_epoch": 2}, {"path": "b", "start_epoch": 3}]},
+        {"data.datasets": [{"path": "a", "num_repeats": 0, "num_samples": 10}]},
+        {"data.datasets": [{"path": "a"}, {"path": "b", "role": "prior"}]},
+    ],
+)
+def test_what_works_is_not_refused(values: dict[str, Any]) -> None:
+    assert [problem for problem in check("sd15", values) if problem.code != "no_effect"] == []
+
+
+def test_what_several_data_sets_share_is_told_once() -> None:
+    rows = [{"path": "a"}, {"path": "b"}, {"path": "c", "crop": "random"}]
+    found = check("sd15", {"data.crop": "random", "data.datasets": rows})
+    assert [problem.path for problem in found] == ["data.crop", "data.datasets[2].crop"]
 
 
 def test_errors_come_before_warnings() -> None:
