@@ -118,7 +118,22 @@ def _listing(entries: Iterator[os.DirEntry[str]]) -> Listing:
         if name.startswith("."):
             continue
         if entry.is_dir():
-            folders.append(name)
+            if not (entry.is_symlink() and _leads_back(entry.path)):
+                folders.append(name)
         elif entry.is_file():
             files.append(File(name, entry.path, _stamp(entry.stat())))
     return Listing(tuple(sorted(files)), tuple(sorted(folders)))
+
+
+def _leads_back(path: str) -> bool:
+    """Tell whether a link to a folder leads to one that it lies in, which would never end."""
+    return Path(path).parent.resolve().is_relative_to(Path(path).resolve())
+
+
+def tree(files: FileSystem, folder: str, prefix: str = "") -> Iterator[tuple[str, File]]:
+    """Yield all files in and below a folder, each with its name from there."""
+    listing = files.listing(folder)
+    for file in listing.files:
+        yield prefix + file.name, file
+    for name in listing.folders:
+        yield from tree(files, files.join(folder, name), f"{prefix}{name}/")

@@ -13,12 +13,10 @@ from backend.data.images import MAXIMUM_PIXELS
 from backend.data.index import CaptionFile, Facts, Index
 from backend.data.sources.base import Entry
 from backend.data.stores import Store
+from backend.data.texts import decode_caption
 
 # Threads are handed so many files at once: a task of its own for each would cost more than its work.
 NUM_PER_TASK = 32
-# In this order; gb18030 takes almost any bytes, so it comes last and is reported.
-ENCODINGS = ("utf-8-sig", "gb18030")
-UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Errors of the content, which stays as it is while the stamp does; others may pass.
 REMEMBERED = frozenset({"image_corrupt", "image_empty", "image_too_large"})
 
@@ -88,19 +86,3 @@ def _caption(location: str, system: FileSystem) -> CaptionFile | UserError:
         return decode_caption(system.read(location))
     except UserError as error:
         return error
-
-
-def decode_caption(data: bytes) -> CaptionFile:
-    """Return a caption file's text, one line or several without empty ones, and whether its encoding was guessed."""
-    if data.startswith(UTF16_MARKS):
-        return CaptionFile(_lines(data.decode("utf-16", "replace")), False)
-    for encoding in ENCODINGS:
-        try:
-            return CaptionFile(_lines(data.decode(encoding)), encoding != "utf-8-sig")
-        except UnicodeDecodeError:
-            continue
-    return CaptionFile(_lines(data.decode("latin-1")), True)
-
-
-def _lines(text: str) -> str:
-    return "\n".join(line.strip() for line in text.replace("\x00", "").splitlines() if line.strip())

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from backend.config.data import DataSection
 from backend.config.paths import cache_dir as usual_cache_dir
-from backend.config.paths import resolve as resolve_path
 from backend.config.problems import Level, Problem, UserError
 from backend.data.datasets import Dataset, resolve
 from backend.data.index import CaptionFile, Index
 from backend.data.measure import measure, read_captions
 from backend.data.records import ImageRecord, Scan
-from backend.data.sources import folder
+from backend.data.sources import open_source
 from backend.data.sources.base import Entry, Source, stem_of
 from backend.data.stores import Store, open_store
 
@@ -68,10 +67,10 @@ class _Scanner:
             self.noted[code, f"{dataset.field}.path"].append(name)
 
         store = open_store(dataset)
-        source = Source(dataset, _root(dataset, store), store.local, note)
+        source, entries = open_source(dataset, store, note)
         is_excluded = _excluder(dataset.config.exclude)
         before = len(self.records)
-        for chunk in _chunks(folder.read(source), NUM_PER_CHUNK):
+        for chunk in _chunks(entries, NUM_PER_CHUNK):
             kept = [entry for entry in chunk if not is_excluded(entry.name)]
             self.records += self._records(kept, source, store)
             advance(len(chunk))
@@ -95,21 +94,6 @@ class _Scanner:
             if entry.caption_file is not None:
                 _take_caption(entry, captions[entry.caption_file.location], source)
             yield _record(entry, source)
-
-
-def _root(dataset: Dataset, store: Store) -> str:
-    """Return where a data set is.
-
-    Raises:
-        UserError: It is not there, or not a folder.
-    """
-    root = str(resolve_path(dataset.config.path))
-    kind = store.local.kind(root)
-    if not kind:
-        raise UserError("dataset_missing", value=root)
-    if kind != "folder":
-        raise UserError("dataset_not_folder", value=root)
-    return root
 
 
 def _excluder(patterns: list[str]) -> Callable[[str], bool]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from backend.data.datasets import Dataset
 from backend.data.filesystems import File, FileSystem
+from backend.data.stores import Store
 
 # note(code, name): counts a problem of the data set; those of one code are told once, with some names.
 Note = Callable[[str, str], None]
@@ -35,12 +36,17 @@ class Entry:
 
 
 class Source(NamedTuple):
-    """What a source is read with."""
+    """What a source is read with; `root` is the absolute path, address or id of what the data set names."""
 
     dataset: Dataset
     root: str
-    files: FileSystem
+    store: Store
     note: Note
+
+    @property
+    def files(self) -> FileSystem:
+        """Return the file system of the root."""
+        return self.store.files(self.root)
 
 
 def stem_of(name: str) -> str:

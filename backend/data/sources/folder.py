@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from backend.config.paths import location
 from backend.data.filesystems import File, Listing
 from backend.data.images import EXTENSIONS
+from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import Entry, Source, stem_of, suffix_of
 
 KOHYA_FOLDER = re.compile(r"^(\d+)_(.*)$")
-# The ending of a picture that only masks the one beside it.
-MASK_SUFFIX = "-masklabel.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +39,34 @@ def read(source: Source) -> Iterator[Entry]:
 def _set_aside(source: Source) -> set[str]:
     """Return the folders of masks and pairs, which may lie among the pictures."""
     config = source.dataset.config
-    aside = {config.mask_dir if config.mask == "folder" else "", config.conditioning_dir}
-    return {folder.rstrip("/\\") for folder in aside if folder}
+    return {location(folder).rstrip("/\\") for folder in (config.mask_dir, config.conditioning_dir) if folder.strip()}
 
 
 def _walk(source: Source, folder: _Folder, aside: set[str]) -> Iterator[Entry]:
     listing = source.files.listing(folder.location)
     yield from _entries(source, folder, listing)
     for name in listing.folders:
-        location = source.files.join(folder.location, name)
-        if location in aside:
+        path = source.files.join(folder.location, name)
+        if path in aside:
             continue
-        below = _below(source, folder, name, location)
+        below = _below(source, folder, name, path)
         if below is not None:
             yield from _walk(source, below, aside)
 
 
-def _below(source: Source, folder: _Folder, name: str, location: str) -> _Folder | None:
+def _below(source: Source, folder: _Folder, name: str, path: str) -> _Folder | None:
     """Return a sub-folder that is read, or nothing; those with pictures that are passed over are noted."""
     config = source.dataset.config
     at_top = not folder.prefix
     match = KOHYA_FOLDER.match(name)
-    inside = replace(folder, location=location, prefix=f"{folder.prefix}{name}/")
+    inside = replace(folder, location=path, prefix=f"{folder.prefix}{name}/")
     if match and (at_top or config.recursive):
         tokens = config.class_tokens or match[2].strip()
         num_repeats = config.num_repeats * int(match[1])
         return replace(inside, num_repeats=num_repeats, class_tokens=tokens) if int(match[1]) else None
     if config.recursive:
         return inside
-    if at_top and any(_is_picture(file.name) for file in source.files.listing(location).files):
+    if at_top and any(_is_picture(file.name) for file in source.files.listing(path).files):
         source.note("folders_passed_over", name)
     return None
 

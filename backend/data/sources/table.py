@@ -1,0 +1,204 @@
+"""Tables, CSV and Parquet, read in batches: pictures by their paths, or in the cells themselves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, repeat
+from typing import Any, NamedTuple
+
+from backend.config.problems import UserError
+from backend.data.rows import open_parquet, parquet_call
+from backend.data.sources.base import Entry, Source, suffix_of
+from backend.data.sources.columns import Columns, choose, folder_of
+from backend.data.sources.finder import located, name_in
+from backend.data.stores import cell
+from backend.data.texts import one_text, texts
+
+TABLES = frozenset({".csv", ".tsv", ".parquet"})
+NUM_PER_BATCH = 8192
+ENCODINGS = ("utf-8-sig", "gb18030")
+NUM_SNIFFED = 65536
+DELIMITERS = ",;\t|"
+# A caption may be longer than the 128 KiB that Python's reader takes by itself.
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+# The columns of some rows, each as a list.
+Batch = Mapping[str, Sequence[Any]]
+
+
+class _Table(NamedTuple):
+    """A file of a table; `encoded` are its columns that hold pictures themselves."""
+
+    path: str
+    names: Sequence[str]
+    encoded: frozenset[str]
+    opened: Any
+
+
+def read(source: Source) -> Iterator[Entry]:
+    """Yield the pictures of the rows, in their order.
+
+    Raises:
+        UserError: A file cannot be read, is no table, or has not the columns that are needed.
+    """
+    for path in paths(source):
+        table = _parquet(source, path) if suffix_of(path) == ".parquet" else _csv(source, path)
+        columns = choose(source, path, table.names, table.encoded)
+        wanted = _wanted(source, table, columns)
+        number = 0
+        for batch, num_rows in _batches(table, wanted):
+            yield from _entries(source, table, columns, batch, range(number, number + num_rows))
+            number += num_rows
+
+
+def paths(source: Source) -> list[str]:
+    """Return the files of a table: one, those of a pattern, or those in a folder."""
+    if "*" in source.root:
+        return source.files.glob(source.root)
+    if suffix_of(source.root) in TABLES:
+        return [source.root]
+    files = source.files.listing(source.root).files
+    return [file.location for file in files if suffix_of(file.name) in TABLES]
+
+
+def _wanted(source: Source, table: _Table, columns: Columns) -> list[str]:
+    """Return the columns to read: never the pictures themselves, and all others for the user's code."""
+    wanted = list(table.names) if source.dataset.config.code_path else columns.all()
+    return [name for name in wanted if name not in table.encoded]
+
+
+def _batches(table: _Table, wanted: list[str]) -> Iterator[tuple[Batch, int]]:
+    if isinstance(table.opened, io.TextIOBase):
+        return _csv_batches(table, wanted)
+    return _parquet_batches(table, wanted)
+
+
+def _parquet(source: Source, path: str) -> _Table:
+    import pyarrow as pa
+
+    opened = open_parquet(path, source.store.files(path))
+    schema = opened.schema_arrow
+    encoded = frozenset(field.name for field in schema if _holds_pictures(field.type, pa))
+    return _Table(path, schema.names, encoded, opened)
+
+
+def _holds_pictures(kind: Any, pa: Any) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _parquet_batches(table: _Table, wanted: list[str]) -> Iterator[tuple[Batch, int]]:
+    if not wanted:
+        num_rows = table.opened.metadata.num_rows
+        yield {}, num_rows
+        return
+    batches = table.opened.iter_batches(batch_size=NUM_PER_BATCH, columns=wanted)
+    while (batch := parquet_call(table.path, lambda: next(batches, None))) is not None:
+        yield {name: batch.column(name).to_pylist() for name in wanted}, batch.num_rows
+
+
+def _csv(source: Source, path: str) -> _Table:
+    data = source.store.files(path).read(path, 0, NUM_SNIFFED)
+    encoding = _encoding(data)
+    opened = io.TextIOWrapper(source.store.files(path).open(path), encoding=encoding, errors="replace", newline="")
+    names = next(csv.reader([opened.readline()], delimiter=_delimiter(data.decode(encoding, "replace"))), [])
+    opened.seek(0)
+    return _Table(path, [name.strip() for name in names], frozenset(), opened)
+
+
+def _encoding(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    # The cut may go through a character.
+    for encoding in ENCODINGS:
+        try:
+            data[:-4].decode(encoding) if len(data) == NUM_SNIFFED else data.decode(encoding)
+            return encoding
+        except UnicodeDecodeError:
+            continue
+    return "latin-1"
+
+
+def _delimiter(text: str) -> str:
+    """Return the mark that is most frequent in the first line; names of columns have none in them."""
+    first = text.partition("\n")[0]
+    return max(DELIMITERS, key=first.count)
+
+
+def _csv_batches(table: _Table, wanted: list[str]) -> Iterator[tuple[Batch, int]]:
+    with table.opened as file:
+        first = file.readline()
+        rows = csv.reader(file, delimiter=_delimiter(first))
+        places = {name: table.names.index(name) for name in wanted}
+        try:
+            while batch := [row for row in islice(rows, NUM_PER_BATCH)]:
+                some = [row for row in batch if row]
+                yield (
+                    {name: [row[at] if at < len(row) else None for row in some] for name, at in places.items()},
+                    len(some),
+                )
+        except csv.Error as error:
+            raise UserError("table_damaged", value=table.path, reason=str(error)) from error
+
+
+def _entries(source: Source, table: _Table, columns: Columns, batch: Batch, numbers: range) -> Iterator[Entry]:
+    config, num = source.dataset.config, len(numbers)
+
+    def column(name: str) -> Any:
+        return batch[name] if name else repeat(None, num)
+
+    captions = zip(*(batch[name] for name in columns.captions), strict=True) if columns.captions else repeat((), num)
+    several = len(columns.captions) > 1
+    pictures = _pictures(source, table, columns, batch, numbers)
+    rows = zip(
+        pictures, captions, column(columns.description), column(columns.width), column(columns.height), strict=True
+    )
+    for number, ((name, location, stamp), written, description, width, height) in zip(numbers, rows, strict=True):
+        if not location:
+            source.note("rows_without_picture", f"{name_in(folder_of(source), table.path)}:{number + 1}")
+            continue
+        yield Entry(
+            name=name,
+            location=location,
+            stamp=stamp,
+            width=_size(width),
+            height=_size(height),
+            captions=tuple(text for value in written for text in texts(value)) if several or written else (),
+            description=one_text(description),
+            class_tokens=config.class_tokens,
+            num_repeats=config.num_repeats,
+            metadata={key: values[number - numbers.start] for key, values in batch.items()}
+            if config.code_path
+            else None,
+        )
+
+
+def _pictures(
+    source: Source, table: _Table, columns: Columns, batch: Batch, numbers: range
+) -> Iterator[tuple[str, str, str]]:
+    """Yield each row's name, location and stamp; no location where it has no picture."""
+    base = folder_of(source)
+    if columns.image in table.encoded:
+        stamp = source.store.files(table.path).stamp(table.path)
+        title = name_in(base, table.path)
+        for number in numbers:
+            yield f"{title}/{number}", cell(table.path, columns.image, number), stamp
+        return
+    files = source.store.files(base)
+    for value in batch[columns.image]:
+        if not value:
+            yield "", "", ""
+            continue
+        location = located(base, str(value), files)
+        yield name_in(base, location), location, ""
+
+
+def _size(value: Any) -> int:
+    try:
+        return max(0, int(value or 0))
+    except (TypeError, ValueError, OverflowError):  # no number: the picture is asked itself
+        return 0
