@@ -10,7 +10,7 @@ from typing import Any
 from backend.config.base import flatten
 from backend.config.data import DataSection
 from backend.config.datasets import DatasetConfig, PictureRules
-from backend.config.geometry import parse_size
+from backend.config.geometry import parse_size, targets_of
 from backend.config.problems import Level, Problem
 from backend.config.root import TrainConfig, parameters
 
@@ -84,22 +84,9 @@ def _path_of_rule(index: int, row: DatasetConfig, name: str) -> str:
     return f"data.{name}" if getattr(row, name) is None else f"data.datasets[{index}].{name}"
 
 
-def _targets_of(rules: PictureRules) -> dict[str, list[tuple[int, int]]]:
-    """Return the sizes that pictures are trained at or that give their area, by the parameter that says so."""
-    by_rule = rules.bucket_rule if rules.enable_bucket else ""
-    if by_rule == "sizes":
-        return {"bucket_sizes": [size for size in map(parse_size, rules.bucket_sizes) if size]}
-    if rules.resolutions:
-        return {"resolutions": [(side, side) for side in rules.resolutions]}
-    if by_rule == "area":
-        side = math.isqrt(int(rules.megapixels * 1e6))
-        return {"megapixels": [(side, side)]}
-    return {"width": [(rules.width, rules.height)]}
-
-
 def _sides_of(rules: PictureRules) -> list[tuple[str, int]]:
     """Return the lengths in pixels that are given, each with its parameter."""
-    ((name, sizes),) = _targets_of(rules).items()
+    name, sizes = targets_of(rules)
     if name == "megapixels":
         return []
     if name == "width":
@@ -132,7 +119,7 @@ def _buckets(config: TrainConfig, values: Values) -> Iterator[Problem]:
         step, fits = rules.bucket_step, values["family.min_bucket_step"]
         if step % fits:
             yield _problem("error", "bucket_step", path("bucket_step"), value=step, step=fits)
-        sizes = [size for named in _targets_of(rules).values() for size in named]
+        _, sizes = targets_of(rules)
         most = min(math.isqrt(max(0, width * height)) for width, height in sizes)
         if step > most:
             yield _problem("error", "bucket_step_large", path("bucket_step"), value=step, most=most)

@@ -1,5 +1,6 @@
 """How pictures are scaled, cut and varied; every field here can differ from data set to data set."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -123,12 +124,16 @@ class GeometryRules(Section):
     bucket without a cut, which bends shapes a little."""
 
     minimum_size: Annotated[
-        int, Field(title="Leave out pictures smaller than", ge=0, le=8192), Ui(unit="px", aliases=("minimum_image_size",))
+        int,
+        Field(title="Leave out pictures smaller than", ge=0, le=8192),
+        Ui(unit="px", aliases=("minimum_image_size",)),
     ] = 0
     """Pictures whose shorter side is shorter than this are not trained. 0: all are."""
 
     maximum_upscale: Annotated[
-        float, Field(title="Leave out pictures enlarged by more than", ge=0), Ui(unit="factor", aliases=("max_upscale_threshold",))
+        float,
+        Field(title="Leave out pictures enlarged by more than", ge=0),
+        Ui(unit="factor", aliases=("max_upscale_threshold",)),
     ] = 0.0
     """Pictures that would have to be enlarged by more than this factor are not trained. 0: all are."""
 
@@ -152,3 +157,21 @@ class GeometryRules(Section):
 
     color_augmentation: Annotated[bool, Field(title="Vary colours at random"), Ui(aliases=("color_aug",))] = False
     """Changes hue, brightness and saturation a little each time. Cannot be used with cached latents."""
+
+
+def targets_of(rules: GeometryRules) -> tuple[str, list[tuple[int, int]]]:
+    """Return what decides how large pictures are trained: the parameter, and the sizes or squares of equal area."""
+    by_rule = rules.bucket_rule if rules.enable_bucket else ""
+    if by_rule == "sizes":
+        return "bucket_sizes", [size for size in map(parse_size, rules.bucket_sizes) if size]
+    if rules.resolutions:
+        return "resolutions", [(side, side) for side in rules.resolutions]
+    if by_rule == "area":
+        side = max(1, round(math.sqrt(rules.megapixels * 1e6) / rules.bucket_step)) * rules.bucket_step
+        return "megapixels", [(side, side)]
+    return "width", [(rules.width, rules.height)]
+
+
+def training_size(rules: GeometryRules) -> tuple[int, int]:
+    """Return the largest size (width, height) that pictures are trained at, or the square of that area."""
+    return max(targets_of(rules)[1], key=lambda size: size[0] * size[1], default=(rules.width, rules.height))

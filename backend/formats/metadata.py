@@ -13,6 +13,8 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
+from backend.config.datasets import PictureRules
+from backend.config.geometry import training_size
 from backend.config.root import TrainConfig
 from backend.families.specs import FamilySpec
 
@@ -37,7 +39,8 @@ OPTIMIZERS = {
 class TrainingFacts:
     """What the metadata tells of a run beside its configuration. No path, only names: files are shared.
 
-    `num_images` counts repeats, as in sd-scripts; `folders` has (repeats, images) by the folder's name.
+    `num_images` and `num_reg_images` count repeats, as in sd-scripts; `folders` has (repeats, images) by the folder's
+    name.
     """
 
     base_model_name: str
@@ -50,7 +53,8 @@ class TrainingFacts:
     started_at: float
     finished_at: float
     base_model_hash: str = ""
-    folders: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    num_reg_images: int = 0
+    folders: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     tag_frequency: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     buckets: Sequence[tuple[tuple[int, int], int]] = ()
 
@@ -104,32 +108,40 @@ def _schedule(config: TrainConfig, facts: TrainingFacts) -> dict[str, Any]:
     }
 
 
+def _learned_rules(config: TrainConfig) -> list[PictureRules]:
+    """Return the rules of each data set that is learned; the general ones when there is none."""
+    rows = [row for row in config.data.datasets if row.enabled and row.role == "train"]
+    return [config.data.rules_of(row) for row in rows] or [config.data]
+
+
 def _data(config: TrainConfig, facts: TrainingFacts) -> dict[str, Any]:
-    data = config.data
+    learned = _learned_rules(config)
+    rules = learned[0]
     buckets = {
         str(index): {"resolution": list(size), "count": count} for index, (size, count) in enumerate(facts.buckets)
     }
     return {
         "ss_num_train_images": facts.num_images,
-        "ss_num_reg_images": 0,
+        "ss_num_reg_images": facts.num_reg_images,
         "ss_num_batches_per_epoch": facts.batches_per_epoch,
-        "ss_resolution": f"({data.width}, {data.height})",
-        "ss_enable_bucket": data.enable_bucket,
-        "ss_min_bucket_reso": data.min_bucket_resolution,
-        "ss_max_bucket_reso": data.max_bucket_resolution,
-        "ss_bucket_no_upscale": data.bucket_no_upscale,
+        "ss_resolution": str(training_size(rules)),
+        "ss_enable_bucket": rules.enable_bucket,
+        "ss_min_bucket_reso": rules.min_bucket_resolution,
+        "ss_max_bucket_reso": rules.max_bucket_resolution,
+        "ss_bucket_no_upscale": rules.bucket_no_upscale,
         "ss_bucket_info": json.dumps({"buckets": buckets}),
         "ss_dataset_dirs": json.dumps(
             {name: {"n_repeats": repeats, "img_count": count} for name, (repeats, count) in facts.folders.items()},
             ensure_ascii=False,
         ),
         "ss_tag_frequency": json.dumps(facts.tag_frequency, ensure_ascii=False),
-        "ss_shuffle_caption": data.shuffle_caption,
-        "ss_keep_tokens": data.keep_tokens,
-        "ss_flip_aug": data.flip_augmentation,
-        "ss_color_aug": data.color_augmentation,
-        "ss_random_crop": data.random_crop,
-        "ss_caption_dropout_rate": data.caption_dropout_rate,
+        # Data sets may differ: these tell what was done to any of them.
+        "ss_shuffle_caption": any(each.shuffle_caption for each in learned),
+        "ss_flip_aug": any(each.flip_augmentation for each in learned),
+        "ss_color_aug": any(each.color_augmentation for each in learned),
+        "ss_random_crop": any(each.crop == "random" for each in learned),
+        "ss_keep_tokens": rules.keep_tokens,
+        "ss_caption_dropout_rate": rules.caption_dropout_rate,
     }
 
 
@@ -158,6 +170,8 @@ def ss_metadata(config: TrainConfig, spec: FamilySpec, facts: TrainingFacts) -> 
 def modelspec(config: TrainConfig, spec: FamilySpec, facts: TrainingFacts) -> dict[str, str]:
     """Return Stability's model metadata 1.0.1 (github.com/Stability-AI/ModelSpec)."""
     is_adapter = config.adapter.kind != "full"
+    learned = _learned_rules(config)
+    triggers = dict.fromkeys(rules.trigger_word for rules in learned if rules.trigger_word)
     architecture = ARCHITECTURES.get((spec.architecture, facts.prediction_type), spec.architecture)
     values = {
         "modelspec.sai_model_spec": "1.0.1",
@@ -166,8 +180,8 @@ def modelspec(config: TrainConfig, spec: FamilySpec, facts: TrainingFacts) -> di
         "modelspec.title": config.output.name,
         "modelspec.author": config.output.author,
         "modelspec.description": config.output.description,
-        "modelspec.trigger_phrase": config.data.trigger_word,
-        "modelspec.resolution": f"{config.data.width}x{config.data.height}",
+        "modelspec.trigger_phrase": ", ".join(triggers),
+        "modelspec.resolution": "{}x{}".format(*training_size(learned[0])),
         "modelspec.date": datetime.fromtimestamp(facts.finished_at, UTC).isoformat(timespec="seconds"),
         "modelspec.prediction_type": {"v_prediction": "v"}.get(facts.prediction_type, facts.prediction_type),
         "modelspec.encoder_layer": str(config.model.clip_skip) if spec.clip_skip else "",

@@ -79,6 +79,29 @@ def test_what_other_programs_read(metadata: dict[str, str]) -> None:
     assert buckets["1"] == {"resolution": [448, 576], "count": 4}
 
 
+def test_data_sets_with_rules_of_their_own_are_told_of() -> None:
+    data = {
+        "width": 500,
+        "trigger_word": "zkz",
+        "datasets": [
+            {"path": "a", "resolutions": [512, 768], "keep_tokens": 2},
+            {"path": "b", "crop": "random", "flip_augmentation": True, "trigger_word": "ohw"},
+            {"path": "c", "role": "regularization", "color_augmentation": True, "trigger_word": "cat"},
+        ],
+    }
+    described = config(data=data)
+    expected = {
+        "ss_resolution": "(768, 768)",
+        "ss_keep_tokens": "2",
+        "ss_random_crop": "True",
+        "ss_flip_aug": "True",
+        "ss_color_aug": "False",
+    }
+    assert expected.items() <= ss_metadata(described, FAMILIES["sd15"], FACTS).items()
+    model = modelspec(described, FAMILIES["sd15"], FACTS)
+    assert (model["modelspec.resolution"], model["modelspec.trigger_phrase"]) == ("768x768", "zkz, ohw")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_everything_is_text_and_nothing_tells_where_files_are(family: str) -> None:
     state = {"a": torch.zeros(2)}
