@@ -139,6 +139,27 @@ def read_mask(data: Path | bytes, name: str = "") -> Image.Image:
     return _upright(grey.convert("L"), orientation)
 
 
+def read_reduced(data: Path | bytes, name: str = "", *, side: int) -> Image.Image:
+    """Decode a picture as upright 8-bit grey of at most `side` pixels: for looking through many.
+
+    Raises:
+        UserError: As `read_rgb`.
+    """
+    called = _called(data, name)
+    with _open(data, called) as image:
+        orientation = _orientation(image)
+        # JPEGs come out smaller from the start, and without their colours.
+        image.draft("L", (side, side))
+        try:
+            image.load()
+        except DAMAGE as error:
+            raise UserError("image_truncated", value=called, reason=str(error)) from error
+    is_plain = image.mode in ("1", "L", "RGB", "CMYK", "YCbCr")
+    grey = image.convert("L") if is_plain else to_rgb(image).convert("L")
+    grey.thumbnail((side, side), Image.Resampling.BOX)
+    return _upright(grey, orientation)
+
+
 def read_alpha(data: Path | bytes, name: str = "") -> Image.Image | None:
     """Decode a picture's transparency: upright, 8-bit, 255 is opaque; nothing when it has none.
 

@@ -54,11 +54,18 @@ class TokenCounter:
         return self.counts([text])[0]
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Return the numbers of tokens of many captions, on all cores."""
-        split = [[part for part, _ in weighted_parts(text)] if self.is_weighted else [text] for text in texts]
-        flat = [part for parts in split for part in parts]
-        lengths = iter([len(found) for found in self.tokenizer.encode_batch_fast(flat, add_special_tokens=False)])
-        return [sum(next(lengths) for _ in parts) for parts in split]
+        """Return the numbers of tokens of many captions; words that come up again are only read once."""
+        if self.is_weighted:
+            parts = [[part for part, _ in weighted_parts(text)] for text in texts]
+        else:
+            parts = [[text] for text in texts]
+        # A word of CLIP's never reaches over a blank, so that words can be counted one by one.
+        is_by_word = getattr(self.tokenizer.model, "end_of_word_suffix", "") == "</w>"
+        split = [[word for part in some for word in part.split(" ")] for some in parts] if is_by_word else parts
+        words = list({word for some in split for word in some})
+        found = self.tokenizer.encode_batch_fast(words, add_special_tokens=False)
+        lengths = {word: len(tokens) for word, tokens in zip(words, found, strict=True)}
+        return [sum(map(lengths.__getitem__, some)) for some in split]
 
 
 def weighted_parts(text: str) -> list[tuple[str, float]]:
