@@ -120,8 +120,8 @@ class GeometryRules(Section):
         Ui(aliases=("crop_style", "random_crop", "crop_jitter")),
     ] = "center"
     """Where a picture that does not fit its bucket is cut: at the centre, at a random place each time (not with cached
-    latents), at the top left corner, around the largest face (needs the package opencv-python-headless); or squeezed to the
-    bucket without a cut, which bends shapes a little."""
+    latents), at the top left corner, around the largest face (needs the package opencv-python-headless); or squeezed to
+    the bucket without a cut, which bends shapes a little."""
 
     minimum_size: Annotated[
         int,
