@@ -166,7 +166,9 @@ class Schedule:
         num_processes: int = 1,
     ) -> None:
         self.placements = placements
+        self.datasets = datasets
         self.data = data
+        self.batch_size = batch_size
         self.seed = seed
         self.num_processes = num_processes
         by_index = {dataset.index: dataset for dataset in datasets}
@@ -256,9 +258,20 @@ class Schedule:
             self._known[signature] = sums.astype(np.int64)
         return self._known[signature]
 
+    def neighbours(self, index: int, number: int) -> list[int]:
+        """Return up to `number` placements of the same group that come after one, from its end on from the first."""
+        same = np.flatnonzero(self._group_of == self._group_of[index])
+        after = np.roll(same, -int(np.searchsorted(same, index)) - 1)[:-1]
+        return [int(each) for each in after[:number]]
+
     def epoch_samples(self, epoch: int) -> int:
         """Return the samples of an epoch, before batches are filled or dropped."""
         return int(self._group_samples(epoch).sum())
+
+    def regularization_samples(self, epoch: int) -> int:
+        """Return how many of an epoch's samples are regularization pictures or such for prior preservation."""
+        counts = self.sample_counts(epoch)
+        return sum(int(counts[source.members].sum()) for source in self._regularizing)
 
     def _num_batches(self, samples: int, batch_size: int) -> int:
         return samples // batch_size if self.data.small_buckets == "drop" else -(-samples // batch_size)
