@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backend.config.data import DataSection
 from backend.config.datasets import DatasetConfig, PictureRules
-from backend.config.problems import Problem
+from backend.config.problems import Problem, UserError
+from backend.data.sd_scripts import expand, is_dataset_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,21 @@ def resolve(data: DataSection) -> tuple[list[Dataset], list[Problem]]:
     """Return the data sets that are in use and name a source, in order, and what is wrong with them."""
     datasets: list[Dataset] = []
     problems: list[Problem] = []
-    for number, config in enumerate(data.datasets):
-        if config.enabled and config.path.strip():
-            field = f"data.datasets[{number}]"
+    for number, row in enumerate(data.datasets):
+        if not row.enabled or not row.path.strip():
+            continue
+        field = f"data.datasets[{number}]"
+        configs, wrong = _expanded(row, field)
+        problems += wrong
+        for config in configs:
             datasets.append(Dataset(len(datasets), config, data.rules_of(config), field))
     return datasets, problems
+
+
+def _expanded(row: DatasetConfig, field: str) -> tuple[list[DatasetConfig], list[Problem]]:
+    if not is_dataset_file(row):
+        return [row], []
+    try:
+        return expand(row, field)
+    except UserError as error:
+        return [], [replace(error.problem, path=f"{field}.path")]

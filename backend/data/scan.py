@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fnmatch import translate
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,9 @@ from backend.data.measure import measure, read_captions
 from backend.data.records import ImageRecord, Scan
 from backend.data.sources import open_source
 from backend.data.sources.base import Entry, Source, stem_of
-from backend.data.stores import Store, open_store
+from backend.data.sources.partners import Partners, partners
+from backend.data.stores import open_store
+from backend.data.user_code import open_code
 
 __all__ = ["ImageRecord", "Scan", "Stopped", "scan"]
 
@@ -28,7 +31,17 @@ LISTED = 5
 NUM_PER_CHUNK = 4096
 NUM_THREADS = min(32, (os.cpu_count() or 1) + 4)
 # What a strict data section refuses instead of leaving it out.
-STRICT = frozenset({"images_unreadable", "captions_unreadable"})
+STRICT = frozenset(
+    {
+        "images_unreadable",
+        "captions_unreadable",
+        "pictures_missing",
+        "metadata_lines_damaged",
+        "rows_without_picture",
+        "shards_cut_short",
+        "shards_not_there",
+    }
+)
 
 
 class Stopped(Exception):
@@ -52,12 +65,14 @@ class _Scanner:
             try:
                 self._dataset(dataset, advance)
             except UserError as error:
-                field = error.problem.path or f"{dataset.field}.path"
-                self.problems.append(Problem("error", error.problem.code, field, error.problem.params))
+                self._fail(dataset, error)
         for (code, field), names in self.noted.items():
             listed = ", ".join(names[:LISTED]) + (" ..." if len(names) > LISTED else "")
             self.problems.append(Problem(self._level(code), code, field, {"num": len(names), "names": listed}))
         return Scan(tuple(datasets), tuple(self.records), tuple(self.problems))
+
+    def _fail(self, dataset: Dataset, error: UserError) -> None:
+        self.problems.append(replace(error.problem, path=error.problem.path or f"{dataset.field}.path"))
 
     def _level(self, code: str) -> Level:
         return "error" if self.data.strict and code in STRICT else "warning"
@@ -68,19 +83,25 @@ class _Scanner:
 
         store = open_store(dataset)
         source, entries = open_source(dataset, store, note)
+        find_partners = partners(source)
         is_excluded = _excluder(dataset.config.exclude)
-        before = len(self.records)
+        found: list[ImageRecord] = []
         for chunk in _chunks(entries, NUM_PER_CHUNK):
             kept = [entry for entry in chunk if not is_excluded(entry.name)]
-            self.records += self._records(kept, source, store)
+            found += self._records(kept, source, find_partners)
             advance(len(chunk))
-        if len(self.records) == before:
+        if not found:
             raise UserError("dataset_empty", value=source.root)
+        try:
+            self.records += _repeated_by_code(dataset, found)
+        except UserError as error:
+            self._fail(dataset, error)
+            self.records += found
 
-    def _records(self, entries: list[Entry], source: Source, store: Store) -> Iterator[ImageRecord]:
+    def _records(self, entries: list[Entry], source: Source, find_partners: Partners) -> Iterator[ImageRecord]:
         """Return the records of entries, less those of pictures that cannot be read."""
         unknown = [entry for entry in entries if not entry.width]
-        for entry, facts in zip(unknown, measure(unknown, store, self.index, self.pool), strict=True):
+        for entry, facts in zip(unknown, measure(unknown, source.store, self.index, self.pool), strict=True):
             if isinstance(facts, UserError):
                 source.note("images_unreadable", f"{entry.name} ({facts.problem.text()})")
                 continue
@@ -93,7 +114,7 @@ class _Scanner:
         for entry in readable:
             if entry.caption_file is not None:
                 _take_caption(entry, captions[entry.caption_file.location], source)
-            yield _record(entry, source)
+            yield _record(entry, source, *find_partners(entry))
 
 
 def _excluder(patterns: list[str]) -> Callable[[str], bool]:
@@ -122,7 +143,7 @@ def _take_caption(entry: Entry, caption: CaptionFile | UserError, source: Source
     entry.captions = (caption.text,)
 
 
-def _record(entry: Entry, source: Source) -> ImageRecord:
+def _record(entry: Entry, source: Source, mask: str, conditioning: str) -> ImageRecord:
     dataset = source.dataset
     captions = entry.captions
     if dataset.rules.caption_source != "file":
@@ -141,9 +162,26 @@ def _record(entry: Entry, source: Source) -> ImageRecord:
         description=entry.description,
         class_tokens=entry.class_tokens,
         num_repeats=entry.num_repeats,
-        mask=entry.mask,
-        metadata=entry.metadata,
+        mask=mask,
+        conditioning=conditioning,
+        metadata=(entry.metadata or {}) if dataset.config.code_path else None,
     )
+
+
+def _repeated_by_code(dataset: Dataset, found: list[ImageRecord]) -> list[ImageRecord]:
+    """Return the records with the repeats of the user's code; those that it gives none are left out.
+
+    Raises:
+        UserError: The code is not trusted or fails, or leaves nothing.
+    """
+    code = open_code(dataset, found)
+    if code is None or "num_repeats" not in code.functions:
+        return found
+    repeated = [replace(record, num_repeats=code.num_repeats(record) or 0.0) for record in found]
+    kept = [record for record in repeated if record.num_repeats > 0]
+    if not kept:
+        raise UserError("code_drops_all", f"{dataset.field}.code_path", value=str(code.path))
+    return kept
 
 
 def scan(

@@ -24,3 +24,11 @@ def draw(tmp_path: Path) -> Draw:
         return path
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the index, the caches and what is trusted away from the project."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("ATHANOR_HOME", str(folder))
+    return folder

@@ -5,30 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from looking import codes, look
 from PIL import Image
 
 from backend.config.data import DataSection, DatasetConfig
-from backend.config.messages import languages
-from backend.data.scan import Scan, scan
-
-
-@pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ATHANOR_HOME", str(tmp_path_factory.mktemp("home")))
-
-
-def look(*paths: Path, strict: bool = False, **changes: object) -> Scan:
-    datasets = [DatasetConfig(path=str(path), **changes) for path in paths]
-    return scan(DataSection(datasets=datasets, strict=strict))
-
-
-def codes(found: Scan) -> set[str]:
-    for problem in found.problems:
-        for language in languages():
-            text = problem.text(language)
-            assert not text.startswith("problem."), problem
-            assert "{" not in text, text
-    return {problem.code for problem in found.problems}
+from backend.data.scan import scan
 
 
 def test_pictures_come_sorted_with_captions_and_sizes(draw, tmp_path: Path) -> None:

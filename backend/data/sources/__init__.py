@@ -56,7 +56,7 @@ def open_source(dataset: Dataset, store: Store, note: Note) -> tuple[Source, Ite
     """
     kind, path = kind_of(dataset.config), dataset.config.path
     root = local_or_hub(path) if kind == "huggingface" and not is_address(path) else location(path)
-    source = Source(dataset, root, store, note)
+    source = Source(dataset, kind, root, store, note)
     if kind != "huggingface" and not any(mark in root for mark in "*?{"):
         _check(source, kind)
     return source, READERS[kind](source)

@@ -39,6 +39,7 @@ class Source(NamedTuple):
     """What a source is read with; `root` is the absolute path, address or id of what the data set names."""
 
     dataset: Dataset
+    kind: str
     root: str
     store: Store
     note: Note

@@ -58,7 +58,8 @@ def _below(source: Source, folder: _Folder, name: str, path: str) -> _Folder | N
     """Return a sub-folder that is read, or nothing; those with pictures that are passed over are noted."""
     config = source.dataset.config
     at_top = not folder.prefix
-    match = KOHYA_FOLDER.match(name)
+    # In a data set file of sd-scripts a folder is one folder, whatever those in it are called.
+    match = None if config.source == "sd_scripts" else KOHYA_FOLDER.match(name)
     inside = replace(folder, location=path, prefix=f"{folder.prefix}{name}/")
     if match and (at_top or config.recursive):
         tokens = config.class_tokens or match[2].strip()
