@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from backend.config.messages import translate
 from backend.runs.queue import Queue
 from backend.runs.tensorboard import TensorBoard
 from ui.findings import Finder
+from ui.pictures import Thumbnails
 from ui.settings import SettingsFile
 from ui.state import Draft
 from ui.watch import RunWatch
@@ -32,6 +33,7 @@ class Services:
     tensorboard: TensorBoard
     finder: Finder
     is_remote: bool
+    thumbnails: Thumbnails = field(default_factory=Thumbnails)
 
     @classmethod
     def create(cls, runs_dir: Path, *, is_remote: bool = False) -> Services:

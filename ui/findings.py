@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backend import preflight
-from backend.config import root
+from backend.config import paths, root
 from backend.config.data import DataSection
-from backend.config.paths import resolve
 from backend.config.problems import Problem
 from backend.config.root import TrainConfig
+from backend.data import datasets, scan
 from backend.data.records import ImageRecord, Scan
-from backend.data.scan import scan
 from backend.families.detect import Detection, detect, is_hub_id
-from ui import machine, quick_plan
+from ui import background, machine, quick_plan
+from ui.background import Advance, Cancelled, Progress, Slot
+
+# Settings of a data set that change nothing in what a scan finds: without them a change would mean to look again.
+NOT_SCANNED = frozenset(
+    {"name", "role", "num_repeats", "num_samples", "weight", "loss_weight", "start_epoch", "end_epoch", "batch_size"}
+) | {"validation_split"}
+SCANNED_RULES = ("caption_source", "caption_extension")
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Everything the Quick page shows. `config` is None when the values are refused."""
+    """What the pages show. `config` is None when the values are refused.
+
+    `waiting` says that the pictures are still being looked through, or that the user ended that; then there is no scan.
+    `number` is that of the scan, as the addresses of its pictures have it.
+    """
 
     config: TrainConfig | None
     detection: Detection | None
     scan: Scan | None
     plan: preflight.Plan | None
     problems: tuple[Problem, ...]
+    waiting: Progress | Cancelled | None = None
+    number: int = 0
 
     @property
     def images(self) -> tuple[ImageRecord, ...]:
@@ -47,50 +60,121 @@ class Finder:
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
         self._lock = threading.Lock()
-        self._scans: tuple[Any, Scan] | None = None
+        self._scans: Slot[Scan] = Slot()
+        self._shown: dict[int, Scan] = {}
         self._findings: tuple[Any, Findings] | None = None
 
     def find(self, data: Mapping[str, Any]) -> Findings:
-        """Look at a draft."""
+        """Look at a draft. Pictures that take longer are looked through in the background: ask again."""
         with self._lock:
             key = (json.dumps(data, sort_keys=True, default=str), _stamps(data))
-            if self._findings is None or self._findings[0] != key:
+            if self._findings is None or self._findings[0] != key or self._findings[1].waiting:
                 self._findings = (key, self._look(data))
             return self._findings[1]
+
+    def review(self, data: Mapping[str, Any]) -> list[Problem] | None:
+        """Return everything that speaks against a start, errors first; None while the pictures are looked through."""
+        findings = self.find(data)
+        return None if findings.waiting else list(findings.problems)
+
+    def scan_of(self, number: int) -> Scan | None:
+        """Return the scan that the address of a picture names."""
+        return self._shown.get(number)
+
+    def cancel(self) -> None:
+        """End looking through the pictures."""
+        self._scans.cancel()
+
+    def look_again(self) -> None:
+        """Forget what was found, for files that have changed without a trace in their folder."""
+        self._scans.forget()
+        self._findings = None
 
     def _look(self, data: Mapping[str, Any]) -> Findings:
         config, problems = root.parse(data)
         value = quick_plan.get(data, "model.base_model").strip()
-        detection = detect(resolve(value)) if value and not is_hub_id(value) else None
+        detection = detect(paths.resolve(value)) if value and not is_hub_id(value) else None
         if config is None:
             return Findings(None, detection, None, None, tuple(problems))
         found = self._scan(config.data)
+        if not isinstance(found, Scan):
+            return Findings(config, detection, None, None, (), found)
         seconds = preflight.measured_seconds_per_step(config, self._runs_dir)
         memory = machine.find().total_bytes
         plan, problems = preflight.preflight(
             config, found, runs_dir=self._runs_dir, memory_bytes=memory, seconds_per_step=seconds
         )
-        return Findings(config, detection, found, plan, tuple(problems))
+        number = self._scans.number
+        self._shown = {number: found, **{old: kept for old, kept in self._shown.items() if old == number - 1}}
+        return Findings(config, detection, found, plan, tuple(problems), None, number)
 
-    def _scan(self, data: DataSection) -> Scan:
-        key = (data.model_dump_json(), tuple(_stamp(dataset.path) for dataset in data.datasets))
-        if self._scans is None or self._scans[0] != key:
-            self._scans = (key, scan(data))
-        return self._scans[1]
+    def _scan(self, data: DataSection) -> Scan | Progress | Cancelled:
+        key = (_scanned(data), tuple(_stamp(row.path) for row in data.datasets))
+        found = self._scans.get(key, lambda advance: _scan(data, advance))
+        return dressed(found, data) if isinstance(found, Scan) else found
+
+
+def _scan(data: DataSection, advance: Advance) -> Scan:
+    going_on = [True]
+
+    def progress(num_done: int) -> None:
+        going_on[0] = advance(num_done, 0)
+
+    try:
+        return scan.scan(data, progress=progress, stop=lambda: not going_on[0])
+    except scan.Stopped as error:
+        raise background.Stopped from error
+
+
+def _scanned(data: DataSection) -> str:
+    """Return what a scan depends on."""
+    rows = []
+    for row in data.datasets:
+        rules = data.rules_of(row)
+        own = {name: value for name, value in _own(row).items() if name not in NOT_SCANNED}
+        # What is repeated 0 times, or as the user's code says, cannot be scaled to another number of repeats.
+        own["num_repeats"] = row.num_repeats if row.code_path.strip() else bool(row.num_repeats)
+        rows.append({**own, **{name: getattr(rules, name) for name in SCANNED_RULES}})
+    return json.dumps([data.strict, *rows], sort_keys=True)
+
+
+def _own(row: Any) -> dict[str, Any]:
+    """Return the settings of a data set that are no rules."""
+    return row.model_dump(include={item.name for item in root.item_parameters("datasets") if not item.ui.inherits})
+
+
+def dressed(found: Scan, data: DataSection) -> Scan:
+    """Return a scan with the rules and repeats that the configuration has now."""
+    fresh, _ = datasets.resolve(data)
+    if len(fresh) != len(found.datasets):
+        return found
+    repeats = [(old.config.num_repeats, new.config.num_repeats) for old, new in zip(found.datasets, fresh, strict=True)]
+    images = found.images
+    if any(old != new for old, new in repeats):
+        images = tuple(_repeated(record, *repeats[record.dataset]) for record in images)
+    return Scan(tuple(fresh), images, found.problems)
+
+
+def _repeated(record: ImageRecord, old: float, new: float) -> ImageRecord:
+    return record if old == new else replace(record, num_repeats=round(record.num_repeats / old * new, 9))
 
 
 def _stamps(data: Mapping[str, Any]) -> tuple[Any, ...]:
-    folders = (_stamp(str(item.get("path", ""))) for item in quick_plan.datasets(data))
-    return (_stamp(quick_plan.get(data, "model.base_model")), *folders)
+    rows = (_stamp(str(item.get("path", ""))) for item in quick_plan.datasets(data))
+    return (_stamp(quick_plan.get(data, "model.base_model")), *rows)
 
 
 def _stamp(path: str) -> Any:
-    """Return what changes when files are added to or taken from a folder, one level deep."""
-    if not path.strip():
+    """Return what changes when files are added to or taken from a folder, one level deep, or when a file changes."""
+    if not path.strip() or paths.is_address(path):
         return None
-    folder = resolve(path)
+    place = paths.resolve(path)
     try:
-        below = [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
-        return (folder.stat().st_mtime_ns, tuple(sorted((entry.name, entry.stat().st_mtime_ns) for entry in below)))
+        there = place.stat()
+        if not place.is_dir():
+            return (there.st_mtime_ns, there.st_size)
+        with os.scandir(place) as entries:
+            below = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries if entry.is_dir())
+        return (there.st_mtime_ns, tuple(below))
     except OSError:  # not there, or not readable: the scan says so
         return None

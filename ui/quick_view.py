@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from backend.config.problems import Problem, UserError
-from backend.data.records import ImageRecord, Scan
+from backend.config.problems import Problem
 from backend.families.detect import Detection, is_hub_id
-from ui import goals, samples
+from ui import goals, wording
+from ui.background import Cancelled
+from ui.findings import Findings
 from ui.folders import PickKind
 from ui.markup import render
 
 STRIP_LENGTH = 12
-STRIP_SIZE = 112
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +76,26 @@ def base_model_html(
     )
 
 
-def pictures_html(scan: Scan | None, num_datasets: int, problems: Sequence[Problem], language: str) -> Markup:
-    """Return the strip of thumbnails and how many pictures have captions."""
-    records = scan.images if scan else ()
+def pictures_html(
+    found: Findings, num_datasets: int, problems: Sequence[Problem], language: str, root: str = ".."
+) -> Markup:
+    """Return the strip of thumbnails and how many pictures have captions; or how far looking through them is."""
+    records = found.images
     return render(
         "quick/pictures.html",
         language,
-        pictures=[picture for record in records[:STRIP_LENGTH] if (picture := _picture(record))],
+        pictures=[
+            {"source": f"{root}/pictures/{found.number}/{index}", "name": record.name, "caption": record.text}
+            for index, record in enumerate(records[:STRIP_LENGTH])
+        ],
+        waiting=wording.going_on(found.waiting, language) if found.waiting else "",
+        is_cancelled=isinstance(found.waiting, Cancelled),
         num_images=len(records),
         num_captioned=sum(bool(record.text) for record in records),
         num_more=max(0, len(records) - STRIP_LENGTH),
         num_datasets=num_datasets,
         problems=problem_lines(problems, language),
     )
-
-
-def _picture(record: ImageRecord) -> dict[str, str] | None:
-    try:
-        content = samples.thumbnail(record.path, size=STRIP_SIZE)
-    except UserError:  # named among the problems of the scan
-        return None
-    source = "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
-    return {"source": source, "name": record.name, "caption": record.text}
 
 
 def goal_html(
@@ -131,14 +128,16 @@ def review_html(
     seconds: float | None,
     problems: Sequence[Problem],
     language: str,
+    waiting: str = "",
 ) -> Markup:
-    """Return the plan in one sentence, memory and time, and every problem."""
+    """Return the plan in one sentence, memory and time, and every problem; `waiting` says why there is none yet."""
     return render(
         "quick/review.html",
         language,
         sentence=sentence,
         memory=memory,
         seconds=seconds,
+        waiting=waiting,
         problems=problem_lines(problems, language),
     )
 

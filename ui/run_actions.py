@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.config import paths, presets, root
-from backend.config.messages import has
+from backend.config.messages import has, translate
 from backend.config.problems import ConfigError, UserError, render
 from backend.runs import supervisor
 from backend.runs.diagnosis import Diagnosis, diagnose
@@ -19,6 +19,9 @@ from backend.runs.queue import Queue, start_run
 from backend.runs.view import RunView
 from ui.run_detail import flat, title, value_text
 from ui.watch import Facts, RunWatch, require
+
+if TYPE_CHECKING:
+    from ui.context import AppContext
 
 
 def resume(watch: RunWatch, run: RunFolder) -> None:
@@ -133,6 +136,33 @@ def launch_config(queue: Queue, data: Mapping[str, Any], *, start: bool = True) 
     if start:
         queue.tick()
     return run
+
+
+def start_draft(context: AppContext, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a run of the draft, unless something speaks against it, and say what came of it.
+
+    Args:
+        context: The page's.
+        request: `queue`: the run waits its turn; `confirmed`: the user has read the warnings.
+
+    Returns:
+        `run` (its id), or `warnings` to be confirmed, or a `message` with `failed`.
+    """
+    data, language = context.draft.data, context.language
+    problems = context.finder.review(data)
+    if problems is None:
+        return {"message": translate("start.looking", language), "failed": True}
+    if any(problem.level == "error" for problem in problems):
+        return {"message": translate("expert.blocked", language), "failed": True, "blocked": True}
+    warnings = [problem.text(language) for problem in problems if problem.level == "warning"]
+    if warnings and not request.get("confirmed"):
+        return {"warnings": warnings}
+    try:
+        return {"run": launch_config(context.queue, data, start=not request.get("queue")).id}
+    except ConfigError as error:
+        return {"message": str(error), "failed": True}
+    except UserError as error:
+        return {"message": error.problem.text(language), "failed": True}
 
 
 def start_remedied(watch: RunWatch, queue: Queue, run_id: str) -> RunFolder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from backend.config.messages import translate
+from ui.background import Cancelled, Progress
 
 SIZES = ("B", "KB", "MB", "GB", "TB")
 
@@ -22,6 +23,17 @@ def duration(seconds: float | None, language: str) -> str:
     if minutes:
         return translate("unit.minutes_seconds", language, minutes=minutes, seconds=whole % 60)
     return translate("unit.seconds", language, seconds=whole)
+
+
+def going_on(waiting: Progress | Cancelled, language: str, *, kind: str = "scan") -> str:
+    """Return how far work in the background is: `kind` is scan, report or closely."""
+    if isinstance(waiting, Cancelled):
+        return translate("look.cancelled", language)
+    num, total = f"{waiting.num_done:,}", f"{waiting.num_total:,}"
+    text = translate(f"look.{kind}", language, num=num, total=total)
+    if waiting.seconds_left is None or waiting.seconds < 2:
+        return text
+    return f"{text} · {translate('look.left', language, time=duration(waiting.seconds_left, language))}"
 
 
 def num_bytes(size: float | None) -> str:

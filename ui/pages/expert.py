@@ -11,14 +11,16 @@ from backend import preflight
 from backend.config import paths, presets, root
 from backend.config.base import Parameter, flatten
 from backend.config.messages import has
-from backend.config.problems import ConfigError, Problem, UserError
+from backend.config.problems import Problem, UserError
 from backend.config.reference import label
 from backend.config.root import TrainConfig, by_path
 from backend.runs.supervisor import display
 from ui import form, machine, quick_view, run_actions
+from ui.background import Progress
 from ui.findings import Findings
 from ui.markup import plain, script
 from ui.memory import memory_bar
+from ui.wording import going_on
 
 if TYPE_CHECKING:
     from ui.context import AppContext
@@ -30,7 +32,7 @@ TEXTS = (
     "search", "changed_only", "tier", "preset", "history", "open", "save", "reset", "reset_confirm", "start", "queue",
     "plan", "problems", "toml", "command", "help", "copy", "copied", "no_problems", "add", "remove", "reset_field",
     "default", "range", "at_least", "at_most", "more_than", "aliases", "path", "needs", "not_here", "applies_to",
-    "toml_apply", "toml_help", "blocked", "confirm_warnings", "started", "queued", "nothing", "none", "browse",
+    "toml_apply", "toml_help", "started", "queued", "nothing", "none", "browse",
     "as_general", "own", "empty", "on", "off", "more", "rules", "rules_hint", "list_hint", "topic.geometry",
     "topic.captions", "error", "warning", "path_hint", "reference", "saved", "loaded", "unset", "unreachable",
     "tier_hides",
@@ -55,6 +57,7 @@ class ExpertPage:
             "values": shown,
             "changed": [path for path, value in shown.items() if value != defaults[path]],
             "problems": [self._problem(problem) for problem in findings.problems],
+            "waiting": isinstance(findings.waiting, Progress),
             "plan": self._plan(findings),
             "toml": self.context.draft.text,
             "command": self._command(),
@@ -100,19 +103,8 @@ class ExpertPage:
         return self.snapshot()
 
     def start(self, request: Data) -> Data:
-        """Make a run of the draft and start it, or let it wait its turn."""
-        data = self.context.draft.data
-        findings = self.context.finder.find(data)
-        if findings.config is None or any(problem.level == "error" for problem in findings.problems):
-            return {**self.snapshot(), "message": self.context.t("expert.blocked"), "failed": True}
-        try:
-            run = run_actions.launch_config(self.context.queue, data, start=not request.get("queue"))
-        except ConfigError as error:
-            return {**self.snapshot(), "message": str(error), "failed": True}
-        except UserError as error:
-            text = error.problem.text(self.context.language)
-            return {**self.snapshot(), "message": text, "failed": True}
-        return {**self.snapshot(), "run": run.id}
+        """Make a run of the draft and start it, or let it wait its turn; warnings have to be confirmed."""
+        return {**self.snapshot(), **run_actions.start_draft(self.context, request)}
 
     def _change(self, action: Callable[[], None]) -> Data:
         try:
@@ -135,6 +127,7 @@ class ExpertPage:
         return quick_view.review_html(
             preflight.sentence(config, plan, scan, self.context.language) if plan and config and scan else "",
             memory=memory_bar(plan, machine.find(), self.context.language) if plan else None,
+            waiting=going_on(findings.waiting, self.context.language) if findings.waiting else "",
             seconds=plan.seconds if plan else None,
             problems=(),
             language=self.context.language,
@@ -181,7 +174,7 @@ def props(context: AppContext) -> Data:
     return {
         "schema": form.schema(context.language),
         "language": context.language,
-        "texts": {name: context.t(f"expert.{name}") for name in TEXTS},
+        "texts": {**{name: context.t(f"expert.{name}") for name in TEXTS}, **start_texts(context)},
         "tiers": [
             {"value": name, "label": context.t(f"settings.tier.{name}")}
             for name in ("basic", "advanced", "experimental")
@@ -189,6 +182,11 @@ def props(context: AppContext) -> Data:
         "tier": context.settings.get().tier,
         "defaults": _json_defaults(),
     }
+
+
+def start_texts(context: AppContext) -> Data:
+    """Return the words of the dialog before a start."""
+    return {f"start.{name}": context.t(f"start.{name}") for name in ("title", "back", "anyway")}
 
 
 def _json_defaults() -> Data:
@@ -201,7 +199,7 @@ def build(context: AppContext) -> None:
     gr.HTML(
         props(context),
         html_template='<div class="expert-root"></div>',
-        js_on_load=script("conditions.js") + script("fields.js") + script("expert.js"),
+        js_on_load=script("conditions.js") + script("fields.js") + script("start.js") + script("expert.js"),
         server_functions=[
             plain(method)
             for method in (

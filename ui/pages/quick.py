@@ -40,6 +40,8 @@ class QuickPage:
     def __init__(self, context: AppContext) -> None:
         self.context = context
         self.finder = context.finder
+        # A folder whose pictures were still being looked through when it was chosen.
+        self._unseen = ""
 
     def show(self) -> Outputs:
         """Return the fields and views of the draft as it is, also when it was changed on another page."""
@@ -79,10 +81,27 @@ class QuickPage:
         return self._answer(data, fields, self._upload_note(done))
 
     def start(self, queue_only: bool, *fields: str) -> Outputs:
-        """Make a run of the draft; it starts at once, or waits its turn when another runs."""
+        """Start unless something cannot work; what may go wrong has to be confirmed first."""
         data, t = self._typed(*fields), self.context.t
-        if any(problem.level == "error" for problem in self.finder.find(data).problems):
+        problems = self.finder.review(data)
+        if problems is None:
+            return self._answer(data, fields, self._note(t("start.looking"), error=True))
+        if any(problem.level == "error" for problem in problems):
             return self._answer(data, fields, self._note(t("quick.fix_first"), error=True))
+        warnings = [problem.text(self.context.language) for problem in problems if problem.level == "warning"]
+        if warnings:
+            dialog = render("quick/confirm.html", self.context.language, problems=warnings, queue_only=queue_only)
+            return self._answer(data, fields, dialog)
+        return self._launch(data, fields, queue_only)
+
+    def start_anyway(self, base_model: str, folder: str, trigger_word: str, name: str, event: gr.EventData) -> Outputs:
+        """Start with the warnings that were confirmed."""
+        fields = (base_model, folder, trigger_word, name)
+        return self._launch(self._typed(*fields), fields, event._data["action"] == "queue")
+
+    def _launch(self, data: Data, fields: Sequence[str], queue_only: bool) -> Outputs:
+        """Make a run of the draft; it starts at once, or waits its turn when another runs."""
+        t = self.context.t
         try:
             run = run_actions.launch_config(self.context.queue, data, start=not queue_only)
         except UserError as error:
@@ -122,8 +141,9 @@ class QuickPage:
     def _with_folder(self, data: Data, folder: str) -> Data:
         """Choose a folder; the quality that was chosen stays, so its steps are dealt out anew."""
         quality = self._quality(self.finder.find(data))
-        data = self._with_prompts(quick_plan.with_folder(data, folder))
-        return self._with_tier(self._with_quality(data, quality), "auto")
+        data = quick_plan.with_folder(data, folder)
+        self._unseen = folder if self.finder.find(data).waiting else ""
+        return self._with_tier(self._with_quality(self._with_prompts(data), quality), "auto")
 
     def _with_prompts(self, data: Data) -> Data:
         return quick_plan.with_prompts(data, self.finder.find(data).images)
@@ -161,7 +181,21 @@ class QuickPage:
             "quality": lambda: self._with_quality(data, int(event["value"])),
             "tier": lambda: self._with_tier(data, event["name"]),
             "fix": lambda: self._fixed(data, event["fix"]),
+            "look": lambda: self._looked(data),
+            "cancel_look": lambda: self._after(self.finder.cancel, data),
+            "look_again": lambda: self._after(self.finder.look_again, data),
         }
+
+    def _after(self, action: Callable[[], None], data: Data) -> Data:
+        action()
+        return data
+
+    def _looked(self, data: Data) -> Data:
+        """Do what choosing a folder does, once its pictures are known."""
+        folder = quick_plan.folder_of(data)
+        if self._unseen != folder or self.finder.find(data).waiting:
+            return data
+        return self._with_folder(data, folder)
 
     def _fixed(self, data: Data, fix: str) -> Data:
         """Mend a problem that has one obvious remedy."""
@@ -203,7 +237,7 @@ class QuickPage:
             quick_view.base_model_html(
                 value, findings.detection, about_model, self._recent(), language, replaces=replaces
             ),
-            quick_view.pictures_html(findings.scan, num_datasets, about_pictures, language),
+            quick_view.pictures_html(findings, num_datasets, about_pictures, language),
             self._goal_view(data, findings),
             self._review(findings),
         ]
@@ -245,12 +279,12 @@ class QuickPage:
     def _tiers(self, data: Data) -> list[quick_view.TierMark]:
         """Return what each memory tier would need with these settings; unknown until there are pictures."""
         found, scan = machine.find(), self.finder.find(data).scan
-        marks = []
+        marks, placements = [], place(scan).placements if scan and scan.images else []
         for tier in goals.MEMORY_TIERS:
             config, _ = root.parse(quick_plan.with_values(data, tier.values))
             need = None
-            if config is not None and scan and scan.images:
-                need = estimate_memory(config, place(scan).placements).total
+            if config is not None and placements:
+                need = estimate_memory(config, placements).total
             fits = None if need is None else need <= found.total_bytes
             marks.append(quick_view.TierMark(tier.name, need, int(tier.values["training.batch_size"]), fits))
         return marks
@@ -264,6 +298,7 @@ class QuickPage:
             memory=self._memory(plan),
             seconds=plan.seconds if plan else None,
             problems=findings.problems,
+            waiting=wording.going_on(findings.waiting, self.context.language) if findings.waiting else "",
             language=self.context.language,
         )
 
@@ -311,7 +346,8 @@ def build(context: AppContext) -> None:
                 drop = render("quick/drop.html", context.language)
                 gr.HTML(drop, js_on_load=script("drop.js"), elem_id="quick-drop", elem_classes="flush")
                 files = gr.File(file_count="multiple", visible="hidden", elem_id="quick-upload")
-                pictures_view = widget(elem_id="quick-pictures")
+                scripts = script("actions.js") + script("scanning.js")
+                pictures_view = widget(elem_id="quick-pictures", js_on_load=scripts)
                 trigger_word = _field(context, "data.trigger_word")
             with gr.Column(elem_classes="quick-card"):
                 heading(3, "goal")
@@ -331,6 +367,7 @@ def build(context: AppContext) -> None:
     gr.on(triggers, page.update, fields, outputs, trigger_mode="always_last", **QUIET)
     for part in (model_view, pictures_view, goal_view, review):
         part.action(page.act, fields, outputs, trigger_mode="once", **QUIET)
+    note.action(page.start_anyway, fields, outputs, trigger_mode="once", **QUIET)
     note.shown(page.show_changed, revision, [*outputs, revision], **QUIET)
     files.upload(page.upload, [files, *fields], outputs, **QUIET).then(lambda: None, None, files, **QUIET)
     start.click(partial(page.start, False), fields, outputs, trigger_mode="once", **QUIET)

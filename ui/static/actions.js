@@ -1,4 +1,5 @@
-// Buttons of a widget: data-action sends an 'action' event to Python with all data- values, data-copy copies a text.
+// Buttons of a widget: data-action sends an 'action' event to Python with all data- values, data-copy copies a text,
+// data-close closes the dialog it is in.
 let last = { wish: "", time: 0 };
 element.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
@@ -11,6 +12,7 @@ element.addEventListener("click", async (event) => {
     return;
   }
   if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
+  if (button.dataset.close !== undefined) button.closest("dialog")?.close();
   if (button.dataset.goto) location.hash = button.dataset.goto;
   if (button.dataset.field) showField(button.dataset.field, 20);
   if (!button.dataset.action) return;

@@ -208,6 +208,9 @@ function apply(snapshot, note = "") {
   options("history", snapshot.history);
   say(snapshot.message || note, Boolean(snapshot.failed));
   filter();
+  clearTimeout(view.again);
+  // Pictures are still being looked through: the plan comes when that is done.
+  if (snapshot.waiting) view.again = setTimeout(() => element.isConnected && refresh(), 1500);
 }
 
 const send = (field, value) => inTurn("set_value", { path: field.path, value });
@@ -231,14 +234,11 @@ function applyToml() {
 async function start(queue) {
   await sending;
   const buttons = [element.querySelector("#expert-start"), element.querySelector("#expert-queue")];
-  const warnings = view.snapshot.problems.filter((p) => p.level === "warning").map((p) => "- " + p.text);
-  const blocked = view.snapshot.problems.some((p) => p.level === "error");
-  if (!blocked && warnings.length && !confirm(texts.confirm_warnings + "\n" + warnings.join("\n"))) return;
   buttons.forEach((button) => (button.disabled = true));
   try {
-    const answer = await ask("start", { queue });
+    const answer = await startRun({ queue });
     apply(answer, answer?.run ? (queue ? texts.queued : texts.started) : "");
-    if (blocked) showPanel("problems");
+    if (answer?.blocked) showPanel("problems");
     if (answer?.run && !queue) location.hash = "runs";
   } finally {
     setTimeout(() => buttons.forEach((button) => (button.disabled = false)), 1000);

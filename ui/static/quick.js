@@ -8,6 +8,7 @@ document.addEventListener("athanor:shown", shown);
 let opened = "";
 watch("value", () => {
   const run = element.querySelector("[data-open-run]")?.dataset.openRun || "";
+  element.querySelector("dialog")?.showModal();
   if (run && run !== opened) follow(run, 20);
   opened = run;
 });
