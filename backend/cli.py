@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from backend import console, demo, preflight
+from backend import cache_command, console, demo, preflight
 from backend.config import paths, presets, reference
 from backend.config.messages import DEFAULT_LANGUAGE, languages, system_language, translate
 from backend.config.problems import ConfigError, Problem, UserError, render
@@ -132,6 +132,29 @@ def check(file: File, sets: Sets = [], language: Language = "") -> None:  # noqa
     except UserError as error:
         fine = not _tell(_problems(error), language)
     raise typer.Exit(0 if fine else 1)
+
+
+@app.command()
+def cache(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE.toml]", help="Whose caches are filled.")] = None,
+    sets: Sets = [],  # noqa: B006
+    clean: Annotated[bool, typer.Option("--clean", help="Remove what is of no use any more, instead.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --clean: only tell what would go.")] = False,
+    unused_days: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="With --clean: also what no run used for so long.")
+    ] = None,
+    cache_dir: Annotated[str, typer.Option(metavar="DIR", help="With --clean: the cache folder.")] = "",
+    language: Language = "",
+) -> None:
+    """Fill the caches without training, on all cards; or clean them."""
+    language = _language(language)
+    config = _load(file, sets) if file else None
+    if clean:
+        folder = paths.cache_dir(config.cache.dir if config else cache_dir)
+        return cache_command.clean(folder, unused_days=unused_days, dry_run=dry_run, language=language)
+    if config is None or file is None:
+        raise UserError("cache_no_work")
+    raise typer.Exit(cache_command.fill(file, config, cache_command.arguments_of(sets, language), language))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Optional
 
 from pydantic import Field, create_model
 from pydantic.fields import FieldInfo
@@ -26,15 +26,16 @@ def _own(info: FieldInfo) -> tuple[Any, FieldInfo]:
     """Return a rule as a field of a data set: empty (None) is what `data` says."""
     field = copy(info)
     field.default, field.default_factory = None, None
-    field.metadata = [replace(item, tier="advanced", inherits=True) if isinstance(item, Ui) else item for item in info.metadata]
-    field.annotation = info.annotation | None  # type: ignore[operator]
+    field.metadata = [
+        replace(item, tier="advanced", inherits=True) if isinstance(item, Ui) else item for item in info.metadata
+    ]
+    field.annotation = Optional[info.annotation]  # type: ignore[assignment]  # noqa: UP045
     return field.annotation, field
 
 
 # Made from the rules, so that nothing about them is written twice.
-OwnRules: type[Section] = create_model(
-    "OwnRules", __base__=Section, **{name: _own(info) for name, info in PictureRules.model_fields.items()}
-)
+_FIELDS: dict[str, Any] = {name: _own(info) for name, info in PictureRules.model_fields.items()}
+OwnRules: type[Section] = create_model("OwnRules", __base__=Section, **_FIELDS)
 
 
 class DatasetConfig(OwnRules):  # type: ignore[misc, valid-type]
@@ -87,7 +88,9 @@ class DatasetConfig(OwnRules):  # type: ignore[misc, valid-type]
     seen equally often. It takes the place of repeats. 0: repeats decide."""
 
     weight: Annotated[
-        float, Field(title="Weight", ge=0), Ui(aliases=("probability",), when=(Condition("data.mixing", "eq", "weights"),))
+        float,
+        Field(title="Weight", ge=0),
+        Ui(aliases=("probability",), when=(Condition("data.mixing", "eq", "weights"),)),
     ] = 1.0
     """The data set's part of each epoch, relative to the weights of the others."""
 
@@ -126,9 +129,9 @@ class DatasetConfig(OwnRules):  # type: ignore[misc, valid-type]
     description_column: Annotated[str, Field(title="Column of the description"), Ui(when=TABLES)] = ""
     """The column of the caption in sentences, beside that of tags. Empty: the usual names are tried."""
 
-    split: Annotated[
-        str, Field(title="Split"), Ui(when=(Condition("item.source", "in", ("auto", "huggingface")),))
-    ] = "train"
+    split: Annotated[str, Field(title="Split"), Ui(when=(Condition("item.source", "in", ("auto", "huggingface")),))] = (
+        "train"
+    )
     """The part of a Hugging Face data set."""
 
     endpoint_url: Annotated[str, Field(title="S3 server"), Ui(aliases=("aws_endpoint_url",))] = ""
@@ -143,7 +146,9 @@ class DatasetConfig(OwnRules):  # type: ignore[misc, valid-type]
     """Which part of a picture counts: white does, black does not. alpha: what is not transparent. file: the picture
     beside it that ends in -masklabel.png. folder: the picture of the same name in another folder."""
 
-    mask_dir: Annotated[str, Field(title="Folder of the masks"), Ui(widget="folder", when=MASKED, aliases=("mask_path",))] = ""
+    mask_dir: Annotated[
+        str, Field(title="Folder of the masks"), Ui(widget="folder", when=MASKED, aliases=("mask_path",))
+    ] = ""
     """Masks with the names of the pictures."""
 
     conditioning: Annotated[

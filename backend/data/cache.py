@@ -1,107 +1,134 @@
-"""Latents and text embeddings on disk, keyed by everything that they depend on, so that nothing stale is ever used."""
+"""Latents and text embeddings, keyed by everything that they depend on, so that nothing stale is ever used."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any, Protocol
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
-from backend.config.problems import UserError
+from backend.data.pictures import Pictures
 from backend.data.plan import Placement
-from backend.formats.files import save_safetensors
-from backend.formats.manifest import sha256
+from backend.data.shards import ShardStore, Tensors
 
 # Part of every key: raise it when what is stored changes its meaning.
-VERSION = 1
-LATENTS = "latents"
-_hashes: dict[tuple[str, int, int], str] = {}
+VERSION = 2
+LATENTS, MASK, CONDITIONING, CORNER = "latents", "mask", "conditioning", "corner"
 
 
-def content_hash(path: Path) -> str:
-    """Return the hash of a file's content, remembered for this process while size and time stay the same.
+class Writer(Protocol):
+    """Takes entries in."""
 
-    Raises:
-        UserError: The file is gone or cannot be read.
-    """
-    try:
-        stat = path.stat()
-        key = (str(path), stat.st_size, stat.st_mtime_ns)
-        if key not in _hashes:
-            _hashes[key] = sha256(path)
-    except OSError as error:
-        raise UserError("file_unreadable", value=str(path), reason=error.strerror or str(error)) from error
-    return _hashes[key]
+    def put(self, key: str, tensors: Tensors, about: Mapping[str, Any]) -> None: ...
+
+
+class MemoryStore:
+    """Entries in the memory of this process."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensors] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.tensors
+
+    def get(self, key: str) -> Tensors | None:
+        """Return the tensors of a key."""
+        return self.tensors.get(key)
+
+    def put(self, key: str, tensors: Tensors, about: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Add an entry."""
+        self.tensors[key] = tensors
+
+    def writer(self) -> AbstractContextManager[Writer]:
+        """Return itself: there is nothing to flush."""
+        return nullcontext(self)
+
+    def refresh(self) -> None:
+        """Nobody else writes here."""
+
+    def verify(self) -> list[str]:
+        """Memory is trusted."""
+        return []
+
+    def doubt(self, key: str) -> None:
+        """Memory is trusted."""
+
+    def touch(self, keys: Iterable[str]) -> None:
+        """Memory is not cleaned."""
+
+
+Store = ShardStore | MemoryStore
+
+
+def open_store(folder: Path, kind: str, *, compress: bool) -> Store:
+    """Return where a cache keeps its entries: "disk" or "memory"."""
+    assert kind in ("disk", "memory"), kind
+    return ShardStore(folder, compress=compress) if kind == "disk" else MemoryStore()
 
 
 def _key(parts: Iterable[object]) -> str:
-    return hashlib.sha256(json.dumps([VERSION, *parts]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([VERSION, *parts]).encode()).hexdigest()[:40]
 
 
-class TensorCache:
-    """A folder of small .safetensors files by key. Writers may be several: each file is written beside and renamed."""
+class LatentCache:
+    """Latents of pictures, with their masks and paired pictures, under one VAE."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, store: Store, *, vae_identity: str, pictures: Pictures) -> None:
+        self.store = store
+        self.vae_identity = vae_identity
+        self.pictures = pictures
+        self._keys: dict[tuple[object, ...], str] = {}
 
-    def path(self, key: str) -> Path:
-        """Return where a key's file is."""
-        return self.folder / key[:2] / f"{key}.safetensors"
+    def key(self, placement: Placement, *, flip: bool, data: bytes | None = None) -> str:
+        """Return the key: contents, geometry, mirror, VAE. A moved or renamed picture keeps its entry.
 
-    def get(self, key: str) -> dict[str, Tensor] | None:
-        """Return what is stored; None when nothing is, or what is there is damaged (it is then made again)."""
-        try:
-            return load(self.path(key).read_bytes())
-        except FileNotFoundError:
-            return None
-        except (SafetensorError, ValueError, KeyError):
-            return None
-
-    def put(self, key: str, tensors: Mapping[str, Tensor]) -> None:
-        """Store tensors.
+        Args:
+            placement: The picture and its size.
+            flip: Whether it is mirrored.
+            data: Its bytes, when they were read already.
 
         Raises:
-            UserError: `disk_full` or `file_unwritable`.
+            UserError: A file is gone or cannot be read.
         """
-        save_safetensors(self.path(key), tensors, {})
-
-
-class LatentCache(TensorCache):
-    """Latents of pictures under one VAE."""
-
-    def __init__(self, folder: Path, *, vae_identity: str) -> None:
-        super().__init__(folder / LATENTS)
-        self.vae_identity = vae_identity
-        self._keys: dict[tuple[Path, bool], str] = {}
-
-    def key(self, placement: Placement, *, flip: bool) -> str:
-        """Return the key: file content, geometry, mirror, VAE. A moved or renamed picture keeps its entry.
-
-        The first answer holds for this run: a picture that is edited meanwhile is trained as it was.
-        """
-        where = (placement.record.path, flip)
+        record = placement.record
+        where = (record.dataset, record.name, placement.bucket, placement.resized, flip)
         if where not in self._keys:
-            content = content_hash(placement.record.path)
-            self._keys[where] = _key([content, placement.bucket, placement.resized, flip, self.vae_identity])
+            dataset = self.pictures.datasets[record.dataset]
+            contents = self.pictures.content_hashes(record, data)
+            geometry = (placement.bucket, placement.resized, dataset.rules.crop, flip)
+            made = (dataset.config.mask, dataset.config.conditioning)
+            self._keys[where] = _key([contents, made, geometry, self.vae_identity])
         return self._keys[where]
 
-    def latents(self, key: str) -> Tensor | None:
-        """Return the latents (C, h, w) of a key."""
-        stored = self.get(key)
-        return stored.get(LATENTS) if stored else None
+    def keys(self) -> list[str]:
+        """Return the keys that were asked for in this run."""
+        return list(self._keys.values())
+
+    def about(self, placement: Placement) -> dict[str, Any]:
+        """Return what is noted beside an entry, by which a cleaning tells whether it is still of use."""
+        record = placement.record
+        return {"content": self.pictures.content_hash(record), "location": record.location, "name": record.name}
+
+    def get(self, placement: Placement, *, flip: bool) -> Tensors | None:
+        """Return latents (C, h, w), and mask (h, w) and conditioning latents where the data set has them."""
+        return self.store.get(self.key(placement, flip=flip))
 
 
-class TextCache(TensorCache):
+class TextCache:
     """Encoded captions under one set of text encoders."""
 
-    def __init__(self, folder: Path, *, identities: Mapping[str, str]) -> None:
-        super().__init__(folder / "text")
+    def __init__(self, store: Store, *, identities: Mapping[str, str]) -> None:
+        self.store = store
         self.identities = sorted(identities.items())
 
     def key(self, caption: str) -> str:
         """Return the key: the caption's text and the encoders, which name how they read it."""
         return _key([caption, self.identities])
+
+    def get(self, caption: str) -> dict[str, Tensor] | None:
+        """Return the encoded caption, each tensor without the batch dimension."""
+        return self.store.get(self.key(caption))

@@ -113,6 +113,14 @@ class Index:
         for kind, values in by_kind.items():
             self._ask(partial(self._write, kind.table, values))
 
+    def everything(self, kind: type[Kind]) -> list[tuple[str, str, Kind]]:
+        """Return all that is known of a kind, with location and stamp."""
+        columns = ", ".join(field.name for field in fields(kind))
+        rows = self._ask(
+            lambda: self._connection.execute(f"SELECT location, stamp, {columns} FROM {kind.table}").fetchall()
+        )
+        return [(location, stamp, kind(*values)) for location, stamp, *values in rows or ()]
+
     def facts(self, location: str, stamp: str) -> Facts | None:
         """Return what is known about one picture."""
         return self.find(Facts, [(location, stamp)]).get(location)

@@ -42,6 +42,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def launcher(
+    *, python: str = sys.executable, num_processes: int = 1, device: str = "auto", port: int | None = None
+) -> list[str]:
+    """Return the beginning of a command line that runs a module in so many processes: accelerate's launcher."""
+    launch = [python, "-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE_CONFIG)]
+    launch += ["--num_machines", "1", "--num_processes", str(num_processes)]
+    launch += ["--num_cpu_threads_per_process", str(num_threads(num_processes))]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    if num_processes > 1:  # torchrun under its name for cards; the trainer itself chooses gloo where there are none
+        launch += ["--multi_gpu", "--main_process_port", str(port or free_port())]
+    elif device == "cpu":
+        launch += ["--cpu"]
+    return [*launch, "--module"]
+
+
 def command(
     run: RunFolder,
     *,
@@ -53,16 +68,8 @@ def command(
     trainer: str = TRAINER,
 ) -> list[str]:
     """Return the command line that trains a run. The trainer itself sets precision and device."""
-    launch = [python, "-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE_CONFIG)]
-    launch += ["--num_machines", "1", "--num_processes", str(num_processes)]
-    launch += ["--num_cpu_threads_per_process", str(num_threads(num_processes))]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    if num_processes > 1:  # torchrun under its name for cards; the trainer itself chooses gloo where there are none
-        launch += ["--multi_gpu", "--main_process_port", str(port or free_port())]
-    elif device == "cpu":
-        launch += ["--cpu"]
-    launch += ["--module", trainer, str(run.path.absolute())]
-    return launch + (["--resume"] if resume else [])
+    launch = launcher(python=python, num_processes=num_processes, device=device, port=port)
+    return [*launch, trainer, str(run.path.absolute()), *(["--resume"] if resume else [])]
 
 
 def display(arguments: Sequence[str]) -> str:

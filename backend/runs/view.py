@@ -58,6 +58,8 @@ class RunView:
     smooth_losses: Curve = field(default_factory=Curve)
     memory: Curve = field(default_factory=Curve)
     learning_rates: dict[str, Curve] = field(default_factory=dict)
+    # The loss on validation pictures: of all under "", and of each data set under its name when there are several.
+    validation: dict[str, Curve] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
@@ -142,6 +144,12 @@ def _step(view: RunView, event: Event) -> None:
         view.learning_rates.setdefault(component, Curve()).add(step, rate)
 
 
+def _validation(view: RunView, event: Event) -> None:
+    by_dataset = dict(event.get("datasets") or {})
+    for name, loss in {"": event.get("loss"), **(by_dataset if len(by_dataset) > 1 else {})}.items():
+        view.validation.setdefault(name, Curve()).add(int(event["step"]), loss)
+
+
 def _replace(items: list[dict[str, Any]], event: Event, *keys: str) -> None:
     """Add an item; one with the same keys (made again after a resume) takes the place of the older."""
     items[:] = [item for item in items if any(item.get(key) != event.get(key) for key in keys)]
@@ -170,6 +178,7 @@ FOLDS = {
     "phase": _phase,
     "progress": _progress,
     "step": _step,
+    "validation": _validation,
     "sample": lambda view, event: _replace(view.samples, event, "step", "prompt_index"),
     "model": lambda view, event: _replace(view.models, event, "path"),
     "checkpoint": lambda view, event: _replace(view.checkpoints, event, "path"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,6 +33,21 @@ def add_lora(family: Family, components: list[str], adapter: AdapterSection, *, 
             parameter.requires_grad_(is_lora)
             if is_lora:
                 parameter.data = parameter.data.float()
+
+
+@contextmanager
+def without_adapters(family: Family, components: list[str]) -> Iterator[None]:
+    """Make the components answer as if they had no LoRA."""
+    layers = [
+        layer for name in components for layer in family.components[name].modules() if isinstance(layer, LoraLayer)
+    ]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
 
 
 def unfreeze(family: Family, components: list[str]) -> None:

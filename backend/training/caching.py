@@ -1,206 +1,327 @@
-"""Fill the caches before training: each picture through the VAE once, each caption through the text encoders once."""
+"""Fill the caches before training: each picture through the VAE once, each caption through the text encoders once.
+
+While a batch is encoded, the pictures of the next ones are read and scaled in threads, and the last one is written.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Protocol, TypeVar
 
 import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from backend.config.data import DataSection
 from backend.config.problems import Problem, UserError
-from backend.data.cache import LATENTS, LatentCache, TensorCache, TextCache
-from backend.data.captions import all_captions, caption_rng
-from backend.data.images import read_rgb
+from backend.data.cache import CONDITIONING, LATENTS, LatentCache, MemoryStore, Store, TextCache
+from backend.data.captions import all_captions, caption_rng, draw_key, full_captions
+from backend.data.pictures import Pictures
 from backend.data.plan import Placement
-from backend.data.transforms import prepare, to_array
+from backend.data.samples import load_pixels
+from backend.data.shards import Tensors
 from backend.families.base import Family
 from backend.training.distributed import gathered
-from backend.training.report import Reporter
 
-Stop = Callable[[], bool]
+Name = tuple[int, str]  # data set and name of a picture
+Job = tuple[Placement, bool]  # a picture at one size, and whether it is mirrored
+# Key and pixels, what keeps them from being made, or None for what the cache turns out to have.
+Entries = list[tuple[str, Tensors, Mapping[str, object]]]
+Result = tuple[str, Tensors] | UserError | None
 VAE_BATCH = 4
 TEXT_BATCH = 16
+NUM_DECODERS = 4
+# Batches whose pictures are read ahead of the one that is encoded.
+AHEAD = 4
+# How often a filling run looks for what other runs have written meanwhile, in batches.
+LOOK_EVERY = 16
+# Without a cache, so many pictures at most are decoded before training; of more, a bad one is found in its turn.
+CHECKED_AHEAD = 20_000
+
+
+Item = TypeVar("Item")
 
 
 class Stopped(Exception):
     """The user asked to stop before training began."""
 
 
-def _flips(data: DataSection) -> tuple[bool, ...]:
-    return (False, True) if data.flip_augmentation else (False,)
+class Teller(Protocol):
+    """Whoever is told of the progress: the reporter of a run, or the console."""
+
+    def progress(self, done: int, total: int, unit: str) -> None: ...
+
+    def warn(self, problem: Problem) -> None: ...
 
 
-def _pixels(placement: Placement, data: DataSection, *, flip: bool) -> Tensor:
-    """Return the centre cut as (3, H, W) in -1..1."""
-    image = read_rgb(placement.record.path)
-    rng = caption_rng(0, 0, "")  # nothing is drawn: cached pictures are cut at the centre and keep their colours
-    cut, _ = prepare(image, bucket=placement.bucket, resized=placement.resized, data=data, rng=rng, flip=flip)
-    return torch.from_numpy(to_array(cut))
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """What filling a cache needs of its surroundings."""
+
+    pictures: Pictures
+    state: PartialState
+    teller: Teller
+    stop: Callable[[], bool]
+    seed: int
+    strict: bool
+
+    def agree_to_go_on(self) -> None:
+        """Stop in all processes if any was asked to: none may be left waiting for the others.
+
+        Raises:
+            Stopped: The user asked for it.
+        """
+        if any(gathered(self.state, [self.stop()])):
+            raise Stopped
+
+    def share(self, items: Sequence[Item], store: Store) -> list[Item]:
+        """Return what this process makes: its part of what is kept for all, all of what only it has."""
+        if isinstance(store, MemoryStore):
+            return list(items)
+        return list(items[self.state.process_index :: self.state.num_processes])
+
+    def without_bad(self, placements: Sequence[Placement], bad: Mapping[Name, Problem]) -> list[Placement]:
+        """Tell of pictures that cannot be used, over all processes, and return the placements without them.
+
+        Raises:
+            UserError: The data is strict.
+        """
+        everywhere = dict(gathered(self.state, list(bad.items())))
+        for problem in everywhere.values():
+            if self.strict:
+                raise UserError(problem.code, "data.datasets", **problem.params)
+            self.teller.warn(problem)
+        return [item for item in placements if name_of(item) not in everywhere]
 
 
-def _try_pixels(placement: Placement, data: DataSection, flip: bool) -> Tensor | UserError:
-    try:
-        return _pixels(placement, data, flip=flip)
-    except UserError as error:
-        return error
+def name_of(placement: Placement) -> Name:
+    """Return what a picture is known by, whatever sizes it is trained at."""
+    return placement.record.dataset, placement.record.name
 
 
-def _lacks(cache: TensorCache, key: str, *, name: str, reporter: Reporter) -> bool:
-    """Tell whether an entry has to be made; one that is there but damaged is told as a warning."""
-    if cache.get(key) is not None:
-        return False
-    if cache.path(key).exists():
-        reporter.warn(Problem("warning", "cache_damaged", "cache.dir", {"value": str(cache.path(key)), "name": name}))
-    return True
-
-
-def _agree_to_go_on(state: PartialState, stop: Stop) -> None:
-    """Stop in all processes if any was asked to: none may be left waiting for the others.
-
-    Raises:
-        Stopped: The user asked for it.
-    """
-    if any(gathered(state, [stop()])):
-        raise Stopped
-
-
-def _chunks(work: Sequence[tuple[Placement, bool]]) -> Iterator[list[tuple[Placement, bool]]]:
-    """Yield what goes through the VAE at once: pictures of one bucket."""
-    ordered = sorted(work, key=lambda pair: pair[0].bucket)
-    for _, group in groupby(ordered, key=lambda pair: pair[0].bucket):
-        rows = list(group)
-        for start in range(0, len(rows), VAE_BATCH):
-            yield rows[start : start + VAE_BATCH]
+def warn_of_damage(store: Store, filler: Filler) -> None:
+    """Look through what was not looked through before; damaged entries are made again."""
+    damaged = store.verify() if filler.state.is_main_process else []
+    if damaged:
+        filler.teller.warn(Problem("warning", "cache_damaged", "cache.dir", {"num": len(damaged)}))
+    filler.state.wait_for_everyone()
+    store.refresh()
 
 
 def fill_latents(
-    placements: Sequence[Placement],
-    family: Family,
-    data: DataSection,
-    cache: LatentCache,
-    *,
-    state: PartialState,
-    reporter: Reporter,
-    stop: Stop,
-) -> set[str]:
+    placements: Sequence[Placement], family: Family, cache: LatentCache, filler: Filler
+) -> list[Placement]:
     """Encode what the cache lacks; each process its share.
 
     Returns:
-        The paths of pictures that cannot be decoded, over all processes; each is told as a warning.
+        The placements without the pictures that cannot be decoded; each of those is told as a warning.
 
     Raises:
         Stopped: The user asked for it.
         UserError: The disk is full, or a picture is bad and the data is strict.
     """
-    share = placements[state.process_index :: state.num_processes]
-    bad, share = _readable(share)
-    work = [
-        (item, flip)
-        for item in share
-        for flip in _flips(data)
-        if _lacks(cache, cache.key(item, flip=flip), name=item.record.path.name, reporter=reporter)
-    ]
+    warn_of_damage(cache.store, filler)
+    share = filler.share(placements, cache.store)
+    filler.pictures.learn(item.record for item in share)
+    bad: dict[Name, Problem] = {}
+    work = list(_lacking(share, cache, filler.pictures, bad))
+    prepare = _Preparer(cache, filler, family.vae_scale_factor)
     done = 0
-    with ThreadPoolExecutor(2, thread_name_prefix="decoder") as pool:
-        for chunk in _chunks(work):
-            if stop():
+    with cache.store.writer() as writer, ThreadPoolExecutor(1, thread_name_prefix="writer") as pool:
+        written: Future[None] | None = None
+        for number, (chunk, results) in enumerate(_ahead(_chunks(work), prepare)):
+            if filler.stop():
                 break
-            bad |= _encode(chunk, family, data, cache, pool)
+            if number % LOOK_EVERY == LOOK_EVERY - 1:
+                cache.store.refresh()
+            entries = _encode(chunk, results, family, cache, bad)
+            if written is not None:
+                written.result()
+            written = pool.submit(_put_all, writer.put, entries)
             done += len(chunk)
-            reporter.progress(done, len(work), "latents")
-    _agree_to_go_on(state, stop)
-    return _tell_bad(bad, data, state=state, reporter=reporter)
+            filler.teller.progress(done, len(work), "latents")
+        if written is not None:
+            written.result()
+    filler.pictures.remember()
+    filler.agree_to_go_on()
+    filler.state.wait_for_everyone()
+    cache.store.refresh()
+    cache.store.touch(cache.keys())
+    return filler.without_bad(placements, bad)
 
 
-def _readable(share: Sequence[Placement]) -> tuple[dict[str, Problem], list[Placement]]:
-    """Leave out pictures that are gone since the scan."""
-    there = [placement for placement in share if placement.record.path.is_file()]
-    gone = [placement for placement in share if not placement.record.path.is_file()]
-    problems = {
-        str(item.record.path): Problem("warning", "file_not_found", "", {"value": str(item.record.path)})
-        for item in gone
-    }
-    return problems, there
+def _put_all(put: Callable[[str, Tensors, Mapping[str, object]], None], entries: Entries) -> None:
+    for key, tensors, about in entries:
+        put(key, tensors, about)
+
+
+def _lacking(
+    placements: Sequence[Placement], cache: LatentCache, pictures: Pictures, bad: dict[Name, Problem]
+) -> Iterator[Job]:
+    """Yield what the cache lacks, or may lack: of pictures that were not read yet that turns out when they are."""
+    for item in placements:
+        flips = (False, True) if pictures.rules_of(item.record).flip_augmentation else (False,)
+        for flip in flips:
+            try:
+                if pictures.knows(item.record) and cache.key(item, flip=flip) in cache.store:
+                    continue
+            except UserError as error:  # its mask or paired picture is gone
+                bad[name_of(item)] = error.problem
+                break
+            yield item, flip
+
+
+def _chunks(work: Sequence[Job]) -> Iterator[list[Job]]:
+    """Yield what goes through the VAE at once: pictures of one size."""
+    for _, group in groupby(sorted(work, key=lambda job: job[0].bucket), key=lambda job: job[0].bucket):
+        same = list(group)
+        for start in range(0, len(same), VAE_BATCH):
+            yield same[start : start + VAE_BATCH]
+
+
+def _ahead(chunks: Iterable[list[Job]], prepare: Callable[[Job], Result]) -> Iterator[tuple[list[Job], list[Result]]]:
+    """Yield chunks with their pictures, read ahead in threads."""
+    waiting: deque[tuple[list[Job], list[Future[Result]]]] = deque()
+    with ThreadPoolExecutor(NUM_DECODERS, thread_name_prefix="decoder") as pool:
+        try:
+            for chunk in chunks:
+                waiting.append((chunk, [pool.submit(prepare, job) for job in chunk]))
+                if len(waiting) > AHEAD:
+                    first, jobs = waiting.popleft()
+                    yield first, [job.result() for job in jobs]
+            while waiting:
+                first, jobs = waiting.popleft()
+                yield first, [job.result() for job in jobs]
+        finally:
+            for _, jobs in waiting:
+                for job in jobs:
+                    job.cancel()
+
+
+class _Preparer:
+    """Reads a picture once: for its hash, and for its pixels when the cache lacks them. Called in threads."""
+
+    def __init__(self, cache: LatentCache | None, filler: Filler, scale_factor: int) -> None:
+        self.cache = cache
+        self.filler = filler
+        self.scale_factor = scale_factor
+        self._claimed: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, job: Job) -> Result:
+        placement, flip = job
+        pictures = self.filler.pictures
+        # What is drawn for a paired picture is the same each time.
+        rng = caption_rng(self.filler.seed, 0, draw_key(placement.record))
+        try:
+            data = pictures.read(placement.record)
+            key = ""
+            if self.cache is not None:
+                key = self.cache.key(placement, flip=flip, data=data)
+                if key in self.cache.store or not self._claim(key):
+                    return None
+            pixels = load_pixels(placement, pictures, rng, flip=flip, scale_factor=self.scale_factor, data=data)
+        except UserError as error:
+            return error
+        return key, pixels
+
+    def _claim(self, key: str) -> bool:
+        """Tell whether nobody makes this entry yet: the same picture may be there under two names."""
+        with self._lock:
+            if key in self._claimed:
+                return False
+            self._claimed.add(key)
+            return True
 
 
 def _encode(
-    chunk: Sequence[tuple[Placement, bool]],
-    family: Family,
-    data: DataSection,
-    cache: LatentCache,
-    pool: ThreadPoolExecutor,
-) -> dict[str, Problem]:
-    """Encode a few pictures of one bucket and store them; returns those that cannot be decoded."""
-    pictures = list(pool.map(lambda pair: _try_pixels(pair[0], data, pair[1]), chunk))
-    pairs = list(zip(chunk, pictures, strict=True))
-    good = [(where, picture) for where, picture in pairs if isinstance(picture, Tensor)]
-    if good:
-        latents = family.encode_images(torch.stack([picture for _, picture in good]))
-        for ((placement, flip), _), latent in zip(good, latents, strict=True):
-            cache.put(cache.key(placement, flip=flip), {LATENTS: latent.cpu()})
-    return {
-        str(placement.record.path): picture.problem
-        for (placement, _), picture in pairs
-        if isinstance(picture, UserError)
-    }
+    chunk: Sequence[Job], results: Sequence[Result], family: Family, cache: LatentCache, bad: dict[Name, Problem]
+) -> Entries:
+    """Encode pictures of one size; those that could not be read are noted as bad."""
+    good: list[tuple[str, Placement, Tensors]] = []
+    for (item, _), result in zip(chunk, results, strict=True):
+        if isinstance(result, UserError):
+            bad[name_of(item)] = result.problem
+        elif result is not None:
+            good.append((result[0], item, result[1]))
+    latents = _encode_pixels(family, [pixels[LATENTS] for _, _, pixels in good])
+    paired = [place for place, (_, _, pixels) in enumerate(good) if CONDITIONING in pixels]
+    pairs = dict(zip(paired, _encode_pixels(family, [good[place][2][CONDITIONING] for place in paired]), strict=True))
+    entries: Entries = []
+    for place, (key, item, pixels) in enumerate(good):
+        tensors = {**pixels, LATENTS: latents[place]}
+        if place in pairs:
+            tensors[CONDITIONING] = pairs[place]
+        entries.append((key, tensors, cache.about(item)))
+    return entries
 
 
-def check_pictures(
-    placements: Sequence[Placement], data: DataSection, *, state: PartialState, reporter: Reporter, stop: Stop
-) -> set[str]:
+def _encode_pixels(family: Family, pixels: Sequence[Tensor]) -> list[Tensor]:
+    return [latent.cpu() for latent in family.encode_images(torch.stack(list(pixels)))] if pixels else []
+
+
+def check_pictures(placements: Sequence[Placement], filler: Filler, *, scale_factor: int) -> list[Placement]:
     """Decode every picture once, so that a bad one is known before training instead of in its middle.
 
-    Returns and raises as `fill_latents`.
+    Returns and raises as `fill_latents`. Very large sets are not looked through: that would take hours.
     """
-    share = placements[state.process_index :: state.num_processes]
-    bad, share = _readable(share)
-    with ThreadPoolExecutor(2, thread_name_prefix="decoder") as pool:
-        checks = pool.map(lambda placement: _try_pixels(placement, data, False), share)
-        for done, (placement, picture) in enumerate(zip(share, checks, strict=True), 1):
-            if stop():
-                pool.shutdown(cancel_futures=True)
-                break
-            if isinstance(picture, UserError):
-                bad[str(placement.record.path)] = picture.problem
-            reporter.progress(done, len(share), "pictures")
-    _agree_to_go_on(state, stop)
-    return _tell_bad(bad, data, state=state, reporter=reporter)
-
-
-def _tell_bad(bad: dict[str, Problem], data: DataSection, *, state: PartialState, reporter: Reporter) -> set[str]:
-    everywhere = gathered(state, list(bad.items()))
-    for _, problem in everywhere:
-        if data.strict:
-            raise UserError(problem.code, "data.datasets", **problem.params)
-        reporter.warn(problem)
-    return {path for path, _ in everywhere}
+    first = {name_of(item): item for item in placements}
+    names = sorted(first)[filler.state.process_index :: filler.state.num_processes]
+    work = [(first[name], False) for name in names] if len(first) <= CHECKED_AHEAD else []
+    bad: dict[Name, Problem] = {}
+    done = 0
+    for chunk, results in _ahead(_chunks(work), _Preparer(None, filler, scale_factor)):
+        if filler.stop():
+            break
+        for (item, _), result in zip(chunk, results, strict=True):
+            if isinstance(result, UserError):
+                bad[name_of(item)] = result.problem
+        done += len(chunk)
+        filler.teller.progress(done, len(work), "pictures")
+    filler.agree_to_go_on()
+    return filler.without_bad(placements, bad)
 
 
 def fill_texts(
     placements: Sequence[Placement],
+    measured: Sequence[Placement],
     family: Family,
-    data: DataSection,
     cache: TextCache,
-    *,
-    state: PartialState,
-    reporter: Reporter,
-    stop: Stop,
+    filler: Filler,
 ) -> None:
-    """Encode every caption that the cache lacks; each process its share. Raises as `fill_latents`."""
-    captions = sorted({text for item in placements for text in all_captions(item.record.text, data)})
-    share = captions[state.process_index :: state.num_processes]
-    work = [text for text in share if _lacks(cache, cache.key(text), name=text[:60], reporter=reporter)]
-    for start in range(0, len(work), TEXT_BATCH):
-        if stop():
-            break
-        chunk = work[start : start + TEXT_BATCH]
-        with torch.no_grad():
-            encoded = family.encode_text(chunk)
-        for index, caption in enumerate(chunk):
-            cache.put(cache.key(caption), {name: tensor[index].cpu() for name, tensor in encoded.items()})
-        reporter.progress(start + len(chunk), len(work), "captions")
-    _agree_to_go_on(state, stop)
+    """Encode every caption of training and validation that the cache lacks; each process its share.
+
+    Raises as `fill_latents`.
+    """
+    warn_of_damage(cache.store, filler)
+    captions = {cache.key(text): text for text in _captions(placements, measured, filler)}
+    lacking = [key for key in captions if key not in cache.store]
+    work = [(key, captions[key]) for key in filler.share(lacking, cache.store)]
+    with cache.store.writer() as writer:
+        for start in range(0, len(work), TEXT_BATCH):
+            if filler.stop():
+                break
+            chunk = work[start : start + TEXT_BATCH]
+            with torch.no_grad():
+                encoded = family.encode_text([text for _, text in chunk])
+            for place, (key, text) in enumerate(chunk):
+                tensors = {name: tensor[place].cpu() for name, tensor in encoded.items()}
+                writer.put(key, tensors, {"caption": text})
+            filler.teller.progress(start + len(chunk), len(work), "captions")
+    filler.agree_to_go_on()
+    filler.state.wait_for_everyone()
+    cache.store.refresh()
+    cache.store.touch(captions)
+
+
+def _captions(placements: Sequence[Placement], measured: Sequence[Placement], filler: Filler) -> set[str]:
+    pictures = filler.pictures
+    captions = {full_captions(item.record, pictures.rules_of(item.record))[0] for item in measured}
+    for item in placements:
+        rules, code = pictures.rules_of(item.record), pictures.code_of(item.record)
+        captions.update(all_captions(item.record, rules, seed=filler.seed, code=code))
+    return captions

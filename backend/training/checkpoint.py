@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from backend.config.base import flatten
 from backend.config.problems import UserError
 from backend.config.root import TrainConfig
+from backend.data.datasets import Dataset
 from backend.data.plan import Placement
 from backend.formats.manifest import complete_folders, newest_complete, publishing, remove_leftovers
 from backend.runs.layout import RunFolder
@@ -40,6 +41,8 @@ FREE_SETTINGS = {
     "training.max_steps",
     "training.gradient_checkpointing",
 }
+# Where a data set is and what it is called has no part in what is learned.
+FREE_DATASET_SETTINGS = {"path", "name", "image_dir", "mask_dir", "conditioning_dir", "code_path", "endpoint_url"}
 
 
 @dataclass(slots=True)
@@ -66,10 +69,19 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def fingerprint(placements: Sequence[Placement]) -> str:
-    """Return a hash of which pictures are trained at which size and how often: the order of batches hangs on it."""
-    rows = [(item.record.path.name, item.record.num_repeats, item.bucket, item.resized) for item in placements]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+def fingerprint(placements: Sequence[Placement], datasets: Sequence[Dataset]) -> str:
+    """Return a hash of which pictures are trained, how, at which size and how often: the batches hang on it."""
+    digest = hashlib.sha256()
+    for dataset in datasets:
+        own = dataset.config.model_dump(exclude=FREE_DATASET_SETTINGS)
+        digest.update(json.dumps([own, dataset.rules.model_dump()], sort_keys=True).encode())
+    for item in placements:
+        digest.update(
+            f"{item.record.dataset} {item.record.name} {item.record.num_repeats} {item.bucket} {item.resized}".encode(
+                "utf-8", "surrogatepass"
+            )
+        )
+    return digest.hexdigest()[:16]
 
 
 def folder_of(run: RunFolder, step: int) -> Path:

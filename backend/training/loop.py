@@ -18,6 +18,7 @@ from backend.training.sampling import sample
 from backend.training.saving import save_model
 from backend.training.session import Session
 from backend.training.step import StepResult, train_step
+from backend.training.validation import validate
 
 LOSS_SMOOTHING = 0.98
 # So many steps in a row without a usable number end the run: the weights of before are in the last checkpoint.
@@ -51,7 +52,9 @@ def groups(session: Session) -> Iterator[list[Batch]]:
 def train(session: Session) -> Literal["finished", "stopped"]:
     """Train to the end, or until asked to stop."""
     loop, total = session.loop, session.count.total_steps
-    sampling, output = session.config.sampling, session.config.output
+    sampling, output, validation = session.config.sampling, session.config.output, session.config.validation
+    if not session.resumed:
+        validate(session)
     if sampling.at_start and not session.resumed:
         sample(session)
     session.state.wait_for_everyone()
@@ -65,6 +68,8 @@ def train(session: Session) -> Literal["finished", "stopped"]:
             asked = session.requests()
             if Every(sampling.every_n_steps).due(loop.step) or "sample" in asked:
                 sample(session)
+            if Every(validation.every_n_steps).due(loop.step) and loop.step < total:
+                validate(session)
             if Every(output.save_every_n_steps).due(loop.step) and loop.step < total:
                 save_model(session, f"-step{loop.step:08d}")
             if Every(output.checkpoint_every_n_steps).due(loop.step) and loop.step < total:
@@ -156,6 +161,8 @@ def end_epoch(session: Session) -> None:
     loop.batches_done = 0
     if loop.step >= session.count.total_steps:
         return
+    if Every(session.config.validation.every_n_epochs).due(loop.epoch):
+        validate(session)
     if Every(session.config.sampling.every_n_epochs).due(loop.epoch):
         sample(session)
     if Every(session.config.output.save_every_n_epochs).due(loop.epoch):
@@ -163,7 +170,9 @@ def end_epoch(session: Session) -> None:
 
 
 def finish(session: Session) -> None:
-    """Paint the last samples and write the finished weights."""
+    """Measure, paint the last samples and write the finished weights."""
+    if session.config.validation.every_n_steps or session.config.validation.every_n_epochs:
+        validate(session)
     last = f"{session.loop.step:08d}_00.png"
     if not (session.run.samples_dir / last).exists():
         sample(session)

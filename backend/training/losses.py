@@ -25,7 +25,27 @@ def min_snr_weights(snr: Tensor, *, gamma: float, prediction_type: str) -> Tenso
     return torch.where(snr > 0, clipped / snr.clamp(min=torch.finfo(snr.dtype).tiny), torch.ones_like(snr))
 
 
-def sample_losses(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the mean squared error of each sample (B,), computed in fp32."""
+def mask_weights(masks: Tensor, *, unmasked_weight: float) -> Tensor:
+    """Return how much each latent pixel counts: 1 inside masks (B, 1, h, w) of 0..1, `unmasked_weight` outside."""
+    return masks + (1.0 - masks) * unmasked_weight
+
+
+def sample_losses(
+    prediction: Tensor, target: Tensor, weights: Tensor | None = None, *, by_area: bool = False
+) -> Tensor:
+    """Return the mean squared error of each sample (B,), computed in fp32.
+
+    Args:
+        prediction: (B, C, h, w).
+        target: The same shape.
+        weights: (B, 1, h, w), or None where all pixels count alike.
+        by_area: Divide by the sum of the weights; otherwise by the number of pixels, as sd-scripts does.
+    """
     errors = F.mse_loss(prediction.float(), target.float(), reduction="none")
-    return errors.flatten(1).mean(dim=1)
+    if weights is None:
+        return errors.flatten(1).mean(dim=1)
+    weighted = (errors * weights).flatten(1).mean(dim=1)
+    if not by_area:
+        return weighted
+    area = weights.flatten(1).mean(dim=1)
+    return torch.where(area > 0, weighted / area.clamp(min=1e-6), torch.zeros_like(weighted))

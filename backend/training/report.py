@@ -91,6 +91,15 @@ class Reporter:
         for component, rate in fields["lrs"].items():
             board.add_scalar(f"learning_rate/{component}", rate, step)
 
+    def validation(self, *, step: int, loss: float, **fields: Any) -> None:
+        """Tell of a measurement on the validation pictures, to the events and to TensorBoard."""
+        self.emit("validation", step=step, loss=loss, **fields)
+        board = self._tensorboard(step)
+        if board is not None:
+            board.add_scalar("validation/loss", loss, step)
+            for title, mean in fields.get("datasets", {}).items():
+                board.add_scalar(f"validation/{title}", mean, step)
+
     def image(self, step: int, index: int, path: Path) -> None:
         """Give a sample to TensorBoard."""
         board = self._tensorboard(step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter, defaultdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
@@ -21,13 +21,19 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 def facts(session: Session) -> TrainingFacts:
     """Return what the file tells of the run: names of folders, never their paths."""
     by_folder: dict[str, list[str]] = defaultdict(list)
-    folders: dict[str, tuple[int, int]] = {}
+    folders: dict[str, tuple[float, int]] = {}
     buckets: Counter[tuple[int, int]] = Counter()
-    for item in session.placements:
-        folder = item.record.path.parent.name
-        by_folder[folder].append(item.record.text)
-        folders[folder] = (item.record.num_repeats, len(by_folder[folder]))
-        buckets[item.bucket] += item.record.num_repeats
+    seen: set[tuple[int, str]] = set()
+    for item in session.feed.placements:
+        record = item.record
+        buckets[item.bucket] += max(1, round(record.num_repeats))
+        if (record.dataset, record.name) in seen:  # the same picture at another resolution
+            continue
+        seen.add((record.dataset, record.name))
+        folder = PurePosixPath(record.name).parent.name or session.feed.pictures.datasets[record.dataset].title
+        by_folder[folder].append(record.text)
+        repeats = int(record.num_repeats) if record.num_repeats == int(record.num_repeats) else record.num_repeats
+        folders[folder] = (repeats, len(by_folder[folder]))
     base_model = Path(session.config.model.base_model).expanduser()
     return TrainingFacts(
         base_model_name=session.base_model_name,

@@ -16,19 +16,17 @@ from backend.config import paths
 from backend.config.checks import check
 from backend.config.problems import ConfigError, Problem, UserError
 from backend.config.root import TrainConfig, load
-from backend.data import plan
-from backend.data.cache import LatentCache, TextCache
-from backend.data.loader import BatchStream
-from backend.data.plan import Placement, StepCount
-from backend.data.scan import scan
+from backend.data.loader import BatchStream, ValidationSet
+from backend.data.plan import StepCount
 from backend.families import specs
 from backend.families.base import Family, LoadOptions
 from backend.runs.control import Control, Request
 from backend.runs.layout import RunFolder
-from backend.training import adapters, caching, checkpoint
+from backend.training import adapters, checkpoint, feeding
 from backend.training.adapters import Trainable
 from backend.training.checkpoint import LoopState
 from backend.training.distributed import shared
+from backend.training.feeding import Caches, Feed
 from backend.training.optimizers import make_optimizer
 from backend.training.report import Reporter
 
@@ -45,9 +43,7 @@ class Session:
     reporter: Reporter
     control: Control
     family: Family
-    placements: list[Placement]
-    count: StepCount
-    stream: BatchStream
+    feed: Feed
     components: list[str]
     parameters: Trainable
     optimizer: Optimizer
@@ -55,6 +51,21 @@ class Session:
     loop: LoopState
     base_model_name: str
     resumed: bool
+
+    @property
+    def count(self) -> StepCount:
+        """The arithmetic of the run."""
+        return self.feed.count
+
+    @property
+    def stream(self) -> BatchStream:
+        """The batches of this process."""
+        return self.feed.stream
+
+    @property
+    def validation(self) -> ValidationSet:
+        """What is measured and never trained on; may be empty."""
+        return self.feed.validation
 
     @property
     def precision(self) -> torch.dtype:
@@ -83,11 +94,17 @@ def open_session(run: RunFolder, state: PartialState, reporter: Reporter, *, res
     loop = checkpoint.read_state(found) if found else LoopState(started_at=time.time())
     reporter.start(device=device_name(state), resumed_from_step=loop.step if found else None)
     reporter.phase("loading")
-    placements = place_pictures(config, reporter)
+    found_pictures = feeding.find_pictures(config, reporter)
     family = load_family(config, state.device, spec)
-    placements, stream = prepare_data(config, family, placements, state=state, reporter=reporter, control=control)
-    count = plan.count(placements, config.training, num_processes=state.num_processes)
-    data, settings = checkpoint.fingerprint(placements), checkpoint.settings_of(config)
+    reporter.phase("caching")
+    family.prepare_prompts(config.sampling.prompts)
+    caches = feeding.fill_caches(config, family, found_pictures, state=state, teller=reporter, stop=control.stopping)
+    unload_encoders(config, family, caches)
+    feed = feeding.make_feed(
+        config, found_pictures, caches, state=state, teller=reporter, scale_factor=family.vae_scale_factor
+    )
+    data = checkpoint.fingerprint(feed.placements, found_pictures.scan.datasets)
+    settings = checkpoint.settings_of(config)
     if found:
         checkpoint.check_same(loop, settings=settings, data=data, num_processes=state.num_processes)
     components, parameters = prepare_training(config, family)
@@ -105,9 +122,7 @@ def open_session(run: RunFolder, state: PartialState, reporter: Reporter, *, res
         reporter=reporter,
         control=control,
         family=family,
-        placements=placements,
-        count=count,
-        stream=stream,
+        feed=feed,
         components=components,
         parameters=parameters,
         optimizer=optimizer,
@@ -142,15 +157,6 @@ def device_name(state: PartialState) -> str:
     return state.device.type.upper()
 
 
-def place_pictures(config: TrainConfig, reporter: Reporter) -> list[Placement]:
-    """Find the pictures and give them their buckets; warnings are told, errors raised."""
-    found = scan(config.data)
-    refuse([problem for problem in found.problems if problem.level == "error"])
-    for problem in found.problems:
-        reporter.warn(problem)
-    return plan.place(found.images, config.data)
-
-
 def load_family(config: TrainConfig, device: torch.device, spec: specs.FamilySpec) -> Family:
     """Load the base model: what is only looked through in the training precision, what is trained in fp32."""
     precision = PRECISIONS[config.training.mixed_precision]
@@ -168,49 +174,12 @@ def load_family(config: TrainConfig, device: torch.device, spec: specs.FamilySpe
     return family
 
 
-def prepare_data(
-    config: TrainConfig,
-    family: Family,
-    placements: list[Placement],
-    *,
-    state: PartialState,
-    reporter: Reporter,
-    control: Control,
-) -> tuple[list[Placement], BatchStream]:
-    """Fill the caches, leave out bad pictures, unload the encoders that are done."""
-    reporter.phase("caching")
-    folder = paths.cache_dir(config.cache.dir)
-    identities = family.identities
-    arguments = {"state": state, "reporter": reporter, "stop": control.stopping}
-    latents = texts = None
-    family.prepare_prompts(config.sampling.prompts)
-    if config.cache.latents:
-        latents = LatentCache(folder, vae_identity=identities["vae"])
-        bad = caching.fill_latents(placements, family, config.data, latents, **arguments)
-    else:
-        bad = caching.check_pictures(placements, config.data, **arguments)
-    placements = [item for item in placements if str(item.record.path) not in bad]
-    if not placements:
-        raise UserError("all_pictures_bad", "data.datasets")
-    if config.cache.text_embeddings:
-        texts = TextCache(folder, identities={name: identities[name] for name in family.spec.text_encoders})
-        caching.fill_texts(placements, family, config.data, texts, **arguments)
-    state.wait_for_everyone()
-    if texts is not None:
+def unload_encoders(config: TrainConfig, family: Family, caches: Caches) -> None:
+    """Let go of what the caches stand in for."""
+    if caches.texts is not None:
         family.unload(*family.spec.text_encoders)
-    if latents is not None and not config.sampling.prompts and config.adapter.kind != "full":
+    if caches.latents is not None and not config.sampling.prompts and config.adapter.kind != "full":
         family.unload("vae")
-    stream = BatchStream(
-        placements,
-        config.data,
-        batch_size=config.training.batch_size,
-        seed=config.training.seed,
-        latents=latents,
-        texts=texts,
-        process=state.process_index,
-        num_processes=state.num_processes,
-    )
-    return placements, stream
 
 
 def prepare_training(config: TrainConfig, family: Family) -> tuple[list[str], Trainable]:

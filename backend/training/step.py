@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backend.data.loader import Batch
 from backend.families.base import Geometry
-from backend.training import losses, noise
+from backend.training import adapters, losses, noise
 from backend.training.distributed import add_up, add_up_gradients
 from backend.training.optimizers import set_rates
 from backend.training.schedulers import factor
@@ -38,6 +38,62 @@ def encode(session: Session, batch: Batch) -> dict[str, Tensor]:
         return session.family.encode_text(batch.captions)
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the model is asked: noisy latents (B, C, h, w) at long timesteps (B,), and what the answer is held to."""
+
+    noisy: Tensor
+    timesteps: Tensor
+    target: Tensor
+    geometry: Geometry
+
+
+def ask(session: Session, batch: Batch, *, noise_of: Tensor, timesteps: Tensor, latents: Tensor) -> Question:
+    """Put the question of a batch: the same noise and timesteps give the same question."""
+    family, device = session.family, session.state.device
+    drawn, timesteps = noise_of.to(device), timesteps.to(device)
+    return Question(
+        noisy=family.add_noise(latents, drawn, timesteps),
+        timesteps=timesteps,
+        target=family.target(latents, drawn, timesteps),
+        geometry=Geometry(
+            batch.original_sizes.to(device), batch.crop_top_lefts.to(device), batch.target_sizes.to(device)
+        ),
+    )
+
+
+def latents_of(session: Session, batch: Batch) -> Tensor:
+    """Return the latents of a batch, from the cache or encoded now."""
+    if session.stream.latents is not None:
+        return batch.images.to(session.state.device)
+    return session.family.encode_images(batch.images)
+
+
+@torch.no_grad()
+def prior_target(session: Session, batch: Batch, question: Question) -> Tensor:
+    """Return the target with the frozen model's own answer in the place of prior-preservation samples."""
+    is_prior = batch.is_prior.to(session.state.device)
+    with adapters.without_adapters(session.family, session.components):
+        text = encode(session, batch)
+        own = session.family.predict(question.noisy, question.timesteps, text, question.geometry)
+    return torch.where(is_prior[:, None, None, None], own.to(question.target.dtype), question.target)
+
+
+def judge(session: Session, batch: Batch, prediction: Tensor, target: Tensor, timesteps: Tensor) -> Tensor:
+    """Return the loss of each sample of a batch (B,), masked and weighted."""
+    family, loss, device = session.family, session.config.loss, session.state.device
+    weights = None
+    if batch.masks is not None:
+        weights = losses.mask_weights(batch.masks.to(device), unmasked_weight=loss.unmasked_weight)
+    per_sample = losses.sample_losses(prediction, target, weights, by_area=loss.normalize_masked_area)
+    if loss.min_snr_gamma:
+        snr = losses.signal_to_noise(family.alphas_cumprod, timesteps)
+        per_sample = per_sample * losses.min_snr_weights(
+            snr, gamma=loss.min_snr_gamma, prediction_type=family.prediction_type
+        )
+    return per_sample * batch.loss_weights.to(device)
+
+
 def forward(session: Session, batch: Batch, *, micro_batch: int) -> Tensor:
     """Return the weighted loss of each sample of a batch (B,)."""
     family, config, device = session.family, session.config, session.state.device
@@ -47,21 +103,13 @@ def forward(session: Session, batch: Batch, *, micro_batch: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # what dropout draws from
     with torch.autocast(device.type, session.precision, enabled=session.precision != torch.float32):
-        latents = batch.images.to(device) if session.stream.latents else family.encode_images(batch.images)
-        timesteps = noise.draw_timesteps(config.noise, count=len(batch), generator=generator).to(device)
-        drawn = noise.draw_noise(config.noise, latents.shape, generator=generator).to(device)
-        noisy = family.add_noise(latents, drawn, timesteps)
-        geometry = Geometry(
-            batch.original_sizes.to(device), batch.crop_top_lefts.to(device), batch.target_sizes.to(device)
-        )
-        prediction = family.predict(noisy, timesteps, encode(session, batch), geometry)
-    per_sample = losses.sample_losses(prediction, family.target(latents, drawn, timesteps))
-    if config.loss.min_snr_gamma:
-        snr = losses.signal_to_noise(family.alphas_cumprod, timesteps)
-        per_sample = per_sample * losses.min_snr_weights(
-            snr, gamma=config.loss.min_snr_gamma, prediction_type=family.prediction_type
-        )
-    return per_sample
+        latents = latents_of(session, batch)
+        timesteps = noise.draw_timesteps(config.noise, count=len(batch), generator=generator)
+        drawn = noise.draw_noise(config.noise, latents.shape, generator=generator)
+        question = ask(session, batch, noise_of=drawn, timesteps=timesteps, latents=latents)
+        target = prior_target(session, batch, question) if batch.is_prior.any() else question.target
+        prediction = family.predict(question.noisy, question.timesteps, encode(session, batch), question.geometry)
+    return judge(session, batch, prediction, target, question.timesteps)
 
 
 def train_step(session: Session, group: Sequence[Batch]) -> StepResult:

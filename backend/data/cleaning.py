@@ -1,0 +1,66 @@
+"""What the caches hold that nobody needs any more: entries of pictures that are gone or changed, or unused for long."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.data.index import Content, Index
+from backend.data.shards import ShardStore
+
+DAY_SECONDS = 24 * 3600
+MEMBER = "::"  # shard.tar::member
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """The keys of entries to remove, and their size in bytes."""
+
+    keys: frozenset[str]
+    num_bytes: int
+
+
+def find_orphans(store: ShardStore, index: Index) -> Waste:
+    """Return the entries of pictures whose content is at no place that is known any more.
+
+    A picture that was moved or renamed keeps its entries once it was scanned at its new place.
+    """
+    places: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for location, stamp, content in index.everything(Content):
+        places[content.sha256].append((location, stamp))
+    alive: dict[str, bool] = {}
+    orphans = set()
+    for key, entry in store.entries.items():
+        digest = str(entry.about.get("content", ""))
+        if digest not in alive:
+            known = places.get(digest) or [(str(entry.about.get("location", "")), "")]
+            alive[digest] = any(_is_there(location, stamp) for location, stamp in known)
+        if not alive[digest]:
+            orphans.add(key)
+    return _waste(store, orphans)
+
+
+def find_unused(store: ShardStore, *, days: float, now: float | None = None) -> Waste:
+    """Return the entries of shards that no run has used for so many days."""
+    before = (time.time() if now is None else now) - days * DAY_SECONDS
+    used_at = {path: max(path.stat().st_atime, path.stat().st_mtime) for path in store.shards()}
+    return _waste(store, {key for key, entry in store.entries.items() if used_at.get(entry.shard, 0) < before})
+
+
+def _is_there(location: str, stamp: str) -> bool:
+    """Tell whether a picture is still there, unchanged as far as its stamp tells. What is not a file here, stays."""
+    path = Path(location.split(MEMBER, 1)[0])
+    if not path.is_absolute():
+        return True
+    try:
+        stat = path.stat()
+    except OSError:
+        return False
+    return MEMBER in location or not stamp or stamp == f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def _waste(store: ShardStore, keys: set[str]) -> Waste:
+    size = sum(info.end - info.begin for key in keys for _, info in store.entries[key].tensors)
+    return Waste(frozenset(keys), size)
