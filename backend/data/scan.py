@@ -16,6 +16,7 @@ from backend.config.data import DataSection
 from backend.config.paths import cache_dir as usual_cache_dir
 from backend.config.problems import Level, Problem, UserError
 from backend.data.datasets import Dataset, resolve
+from backend.data.faces import crop_needs
 from backend.data.index import CaptionFile, Index
 from backend.data.measure import measure, read_captions
 from backend.data.records import ImageRecord, Scan
@@ -62,6 +63,9 @@ class _Scanner:
     def run(self, advance: Callable[[int], None]) -> Scan:
         datasets, self.problems = resolve(self.data)
         for dataset in datasets:
+            needed = crop_needs(dataset.rules, f"{dataset.field}.crop" if dataset.config.crop else "data.crop")
+            if needed and needed not in self.problems:
+                self.problems.append(needed)
             try:
                 self._dataset(dataset, advance)
             except UserError as error:
@@ -86,7 +90,7 @@ class _Scanner:
         find_partners = partners(source)
         is_excluded = _excluder(dataset.config.exclude)
         found: list[ImageRecord] = []
-        for chunk in _chunks(entries, NUM_PER_CHUNK):
+        for chunk in _chunks(_told_apart(entries), NUM_PER_CHUNK):
             kept = [entry for entry in chunk if not is_excluded(entry.name)]
             found += self._records(kept, source, find_partners)
             advance(len(chunk))
@@ -130,6 +134,18 @@ def _chunks(entries: Iterable[Entry], num: int) -> Iterator[list[Entry]]:
     iterator = iter(entries)
     while chunk := list(islice(iterator, num)):
         yield chunk
+
+
+def _told_apart(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Number those of a name that was there before: a table may name a picture several times."""
+    seen: set[str] = set()
+    for entry in entries:
+        name, number = entry.name, 1
+        while entry.name in seen:
+            number += 1
+            entry.name = f"{name} ({number})"
+        seen.add(entry.name)
+        yield entry
 
 
 def _take_caption(entry: Entry, caption: CaptionFile | UserError, source: Source) -> None:
