@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from backend.config.messages import DEFAULT_LANGUAGE, translate
 
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True, slots=True)
