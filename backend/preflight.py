@@ -19,8 +19,12 @@ from backend.config.problems import Problem, UserError
 from backend.config.root import TrainConfig
 from backend.data import plan as batches
 from backend.data.buckets import Size
-from backend.data.plan import Placement, StepCount
+from backend.data.findings import Finding, find
+from backend.data.index import Index
+from backend.data.plan import StepCount
+from backend.data.report import survey
 from backend.data.scan import Scan, scan
+from backend.data.statistics import View
 from backend.estimates import GIB, DiskEstimate, MemoryEstimate, estimate_disk, estimate_memory
 from backend.families import specs
 from backend.families.detect import verify_base_model
@@ -53,6 +57,7 @@ def plan(
     runs_dir: Path | None = None,
     memory_bytes: int | None = None,
     seconds_per_step: float | None = None,
+    shown: View | None = None,
 ) -> Plan:
     """Count the steps and estimate memory, disk and time.
 
@@ -62,17 +67,11 @@ def plan(
         runs_dir: Where the run will be kept; the default folder when None.
         memory_bytes: The memory of the card (or of the machine) when it is known.
         seconds_per_step: What a step took in an earlier run like this.
+        shown: What `survey` returned for them, when it is at hand.
     """
-    placements = batches.place(found).placements
-    schedule = batches.Schedule(
-        placements,
-        found.datasets,
-        config.data,
-        batch_size=config.training.batch_size,
-        seed=config.training.seed,
-        num_processes=config.hardware.num_processes,
-    )
-    count = batches.count(schedule, config.training)
+    shown = survey(config, found) if shown is None else shown
+    placements = shown.placed.placements
+    count = batches.count(shown.schedule, config.training)
     memory = estimate_memory(config, placements)
     disk = estimate_disk(config, placements, count)
     return Plan(
@@ -81,12 +80,73 @@ def plan(
         disk=disk,
         seconds=None if seconds_per_step is None else seconds_per_step * count.total_steps,
         problems=[
+            *([] if placements else [Problem("error", "nothing_left", "data.datasets")]),
             *_memory_problems(config, memory, memory_bytes),
             *_disk_problems(config, disk, runs_dir or paths.runs_dir()),
-            *_size_problems(placements),
         ],
         buckets=dict(sorted(Counter(item.bucket for item in placements).items())),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is known before a launch. `plan` and `shown` are None where they cannot be made.
+
+    `problems` are all errors and warnings, errors first; `findings` are those about the pictures again, with their
+    names and fixes, and what is only worth knowing.
+    """
+
+    plan: Plan | None
+    problems: list[Problem]
+    findings: tuple[Finding, ...] = ()
+    shown: View | None = None
+
+
+def examine(
+    config: TrainConfig,
+    found: Scan | None = None,
+    *,
+    runs_dir: Path | None = None,
+    memory_bytes: int | None = None,
+    seconds_per_step: float | None = None,
+) -> Examined:
+    """Check a configuration with its files and folders, and plan it when its pictures can be planned.
+
+    Args:
+        config: The configuration.
+        found: The scan of its pictures, when it was made already.
+        runs_dir: Where the run will be kept; the default folder when None.
+        memory_bytes: As for `plan`.
+        seconds_per_step: As for `plan`.
+    """
+    try:
+        facts = specs.get(config.model.family).facts()
+    except UserError as error:
+        return Examined(None, [error.problem])
+    found = scan(config.data) if found is None else found
+    own = check(config, facts)
+    problems = [*own, *verify_base_model(paths.absolute(config).model)]
+    problems += _output_problems(config, runs_dir or paths.runs_dir())
+    planned, findings, shown = None, tuple(Finding(problem) for problem in found.problems), None
+    if found.images and not any(problem.level == "error" and problem.path.startswith("data.") for problem in own):
+        try:
+            with Index(paths.cache_dir()) as index:
+                shown = survey(config, found, index=index)
+            findings = find(shown)
+        except UserError as error:
+            problems.append(error.problem)
+    if shown is not None and shown.placed.placements:
+        planned = plan(
+            config,
+            found,
+            runs_dir=runs_dir,
+            memory_bytes=memory_bytes,
+            seconds_per_step=seconds_per_step,
+            shown=shown,
+        )
+        problems += planned.problems
+    problems += [finding.problem for finding in findings if finding.problem.level != "info"]
+    return Examined(planned, sorted(problems, key=lambda problem: problem.level != "error"), findings, shown)
 
 
 def preflight(
@@ -97,31 +157,9 @@ def preflight(
     memory_bytes: int | None = None,
     seconds_per_step: float | None = None,
 ) -> tuple[Plan | None, list[Problem]]:
-    """Check a configuration with its files and folders, and plan it when its pictures can be planned.
-
-    Args:
-        config: The configuration.
-        found: The scan of its pictures, when it was made already.
-        runs_dir: Where the run will be kept; the default folder when None.
-        memory_bytes: As for `plan`.
-        seconds_per_step: As for `plan`.
-
-    Returns:
-        The plan, or None when it cannot be made; and every problem, errors first.
-    """
-    try:
-        facts = specs.get(config.model.family).facts()
-    except UserError as error:
-        return None, [error.problem]
-    found = scan(config.data) if found is None else found
-    own = check(config, facts)
-    problems = [*own, *verify_base_model(paths.absolute(config).model), *found.problems]
-    problems += _output_problems(config, runs_dir or paths.runs_dir())
-    planned = None
-    if found.images and not any(problem.level == "error" and problem.path.startswith("data.") for problem in own):
-        planned = plan(config, found, runs_dir=runs_dir, memory_bytes=memory_bytes, seconds_per_step=seconds_per_step)
-        problems += planned.problems
-    return planned, sorted(problems, key=lambda problem: problem.level != "error")
+    """Return the plan, or None when it cannot be made, and every problem, errors first; arguments as `examine`."""
+    examined = examine(config, found, runs_dir=runs_dir, memory_bytes=memory_bytes, seconds_per_step=seconds_per_step)
+    return examined.plan, examined.problems
 
 
 def _memory_problems(config: TrainConfig, memory: MemoryEstimate, memory_bytes: int | None) -> Iterator[Problem]:
@@ -134,14 +172,6 @@ def _memory_problems(config: TrainConfig, memory: MemoryEstimate, memory_bytes: 
         yield Problem("error", "memory_too_small", "training.batch_size", params)
     elif need > memory_bytes * MEMORY_TIGHT:
         yield Problem("warning", "memory_tight", "training.batch_size", params)
-
-
-def _size_problems(placements: list[Placement]) -> Iterator[Problem]:
-    """Warn of pictures that are enlarged to more than twice their size, which teaches blur."""
-    small = [item.record.name for item in placements if item.resized[0] > 2 * item.record.width]
-    if small:
-        listed = ", ".join(small[:5]) + (" ..." if len(small) > 5 else "")
-        yield Problem("warning", "images_small", "data.bucket_no_upscale", {"num": len(small), "names": listed})
 
 
 def _disk_problems(config: TrainConfig, disk: DiskEstimate, runs_dir: Path) -> Iterator[Problem]:

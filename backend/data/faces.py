@@ -13,7 +13,8 @@ from PIL import Image
 from backend.config.geometry import GeometryRules
 from backend.config.problems import Problem, UserError
 
-PACKAGE = "opencv-python-headless<5"  # the next one has no cascades any more
+# The next one has no cascades any more. Quoted, because it is shown as a part of a command.
+NEEDED = {"value": "face", "package": '"opencv-python-headless<5"', "extra": "faces"}
 CASCADE = "haarcascade_frontalface_alt2.xml"
 # Faces are looked for in the picture scaled to this longer side, and must be at least this share of the shorter one.
 LOOKED_AT = 640
@@ -33,14 +34,14 @@ def crop_needs(rules: GeometryRules, path: str = "data.crop") -> Problem | None:
     """Return the problem of a crop that needs a package which is not there. `path`: where the crop was set."""
     if rules.crop != "face" or _folder():
         return None
-    return Problem("error", "package_missing", path, {"value": rules.crop, "package": PACKAGE})
+    return Problem("error", "package_missing", path, dict(NEEDED))
 
 
 def _cascade() -> Any:
     if not hasattr(_local, "cascade"):
         folder = _folder()
         if folder is None:
-            raise UserError("package_missing", "data.crop", value="face", package=PACKAGE)
+            raise UserError("package_missing", "data.crop", **NEEDED)
         import cv2
 
         _local.cascade = cv2.CascadeClassifier(str(folder / CASCADE))

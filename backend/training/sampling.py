@@ -7,6 +7,7 @@ from io import BytesIO
 
 from PIL import PngImagePlugin
 
+from backend.config.geometry import training_size
 from backend.formats.files import replacing
 from backend.training.session import Session
 
@@ -17,11 +18,11 @@ def sample(session: Session) -> None:
     Raises:
         UserError: `disk_full` or `file_unwritable`.
     """
-    sampling, data = session.config.sampling, session.config.data
+    sampling, trained = session.config.sampling, training_size(session.config.data)
     if not sampling.prompts or not session.state.is_main_process:
         return
     session.reporter.phase("sampling")
-    width, height = sampling.width or data.width, sampling.height or data.height
+    width, height = sampling.width or trained[0], sampling.height or trained[1]
     step = session.loop.step
     for index, prompt in enumerate(sampling.prompts):
         image = session.family.sample(prompt, sampling, width=width, height=height)

@@ -24,9 +24,11 @@ def facts(session: Session) -> TrainingFacts:
     folders: dict[str, tuple[float, int]] = {}
     buckets: Counter[tuple[int, int]] = Counter()
     seen: set[tuple[int, str]] = set()
-    for item in session.feed.placements:
+    schedule = session.feed.stream.schedule
+    num_regularizing = schedule.regularization_samples(0)
+    for item, samples in zip(schedule.placements, schedule.sample_counts(0).tolist(), strict=True):
         record = item.record
-        buckets[item.bucket] += max(1, round(record.num_repeats))
+        buckets[item.bucket] += samples
         if (record.dataset, record.name) in seen:  # the same picture at another resolution
             continue
         seen.add((record.dataset, record.name))
@@ -38,7 +40,8 @@ def facts(session: Session) -> TrainingFacts:
     return TrainingFacts(
         base_model_name=session.base_model_name,
         prediction_type=session.family.prediction_type,
-        num_images=session.count.samples_per_epoch,
+        num_images=session.count.samples_per_epoch - num_regularizing,
+        num_reg_images=num_regularizing,
         batches_per_epoch=session.count.batches_per_epoch,
         total_steps=session.count.total_steps,
         step=session.loop.step,
