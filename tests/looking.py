@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
+
+from PIL import Image
 
 from backend.config.data import DataSection, DatasetConfig
 from backend.config.messages import languages
@@ -36,3 +40,21 @@ def only(found: Scan) -> Problem:
 def told(found: Scan) -> list[tuple[str, tuple[str, ...], str]]:
     """Return names, captions and descriptions."""
     return [(item.name, item.captions, item.description) for item in found.images]
+
+
+def picture(color: str = "red", kind: str = "JPEG", size: tuple[int, int] = (40, 30)) -> bytes:
+    """Return a picture of one colour as the bytes of a file."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, color).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def shard(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
+    """Write a .tar file with these members, in this order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as file:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    return path

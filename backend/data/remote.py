@@ -144,7 +144,7 @@ def translated(error: Exception, location: str, endpoint_url: str) -> UserError:
         return UserError("s3_no_keys", value=location)
     if isinstance(error, TimeoutError) or any("Timeout" in name for name in names):
         return UserError("s3_timeout", value=location, server=server)
-    if "HTTPClientError" in names or isinstance(error, ConnectionError):
+    if names & {"HTTPClientError", "ConnectionError"}:
         return UserError("s3_unreachable", value=location, server=server, reason=str(error))
     return UserError("file_unreadable", value=location, reason=str(error))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from pathlib import Path
 
 import datasets
@@ -60,13 +60,6 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
 
 def test_without_the_library_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "set")
-    real = builtins.__import__
-
-    def without(name: str, *arguments: object, **more: object) -> object:
-        if name == "datasets":
-            raise ImportError(name)
-        return real(name, *arguments, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     problem = only(look(folder))
     assert (problem.code, problem.params["package"]) == ("package_missing", "datasets")

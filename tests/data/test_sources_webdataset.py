@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from pathlib import Path
 
 import pytest
-from looking import codes, look, only, told
-from PIL import Image
+from looking import codes, look, only, picture, shard, told
 
 from backend.data.images import read_rgb
 from backend.data.sources.webdataset import expand
 from backend.data.stores import open_store
-
-
-def picture(color: str = "red", kind: str = "JPEG", size: tuple[int, int] = (40, 30)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, color).save(buffer, kind)
-    return buffer.getvalue()
-
-
-def shard(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as file:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            file.addfile(info, io.BytesIO(data))
-    return path
 
 
 def test_members_of_one_name_belong_together(tmp_path: Path) -> None:
