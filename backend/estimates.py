@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from backend.config.paths import resolve
 from backend.config.root import TrainConfig
@@ -83,8 +84,9 @@ def estimate_memory(config: TrainConfig, placements: Sequence[Placement]) -> Mem
     weights = sum(base[name] * (whole if name in full else frozen_bytes) for name in loaded_components(config, spec))
     weights += 0 if full else trained * 4
     pixels = max((item.bucket[0] * item.bucket[1] for item in placements), default=0)
+    batch_size = max([config.training.batch_size, *(row.batch_size for row in config.data.datasets if row.enabled)])
     width = math.sqrt(base["denoiser"] / spec.denoiser_parameters)
-    activations = spec.activation_bytes_per_pixel * width * pixels * config.training.batch_size * frozen_bytes / 2
+    activations = spec.activation_bytes_per_pixel * width * pixels * batch_size * frozen_bytes / 2
     return MemoryEstimate(
         weights=weights,
         gradients=trained * 4,
@@ -97,8 +99,8 @@ def estimate_memory(config: TrainConfig, placements: Sequence[Placement]) -> Mem
 def num_saves(config: TrainConfig, count: StepCount) -> int:
     """Return how many finished weights lie on the disk at the end."""
     output, steps = config.output, count.total_steps
-    epochs = steps / max(count.steps_per_epoch, 1)
-    saves = int(epochs // output.save_every_n_epochs) if output.save_every_n_epochs else 0
+    epochs = sum(end <= steps for end in accumulate(count.epoch_steps))
+    saves = epochs // output.save_every_n_epochs if output.save_every_n_epochs else 0
     saves += steps // output.save_every_n_steps if output.save_every_n_steps else 0
     return min(saves, output.keep_last_n) + 1 if output.keep_last_n else saves + 1
 
@@ -110,10 +112,13 @@ def estimate_disk(config: TrainConfig, placements: Sequence[Placement], count: S
     full = config.adapter.kind == "full"
     latent_bytes = spec.latent_channels * 4 / spec.vae_scale_factor**2
     latents = sum(item.bucket[0] * item.bucket[1] for item in placements) * latent_bytes
-    texts = len(placements) * (config.model.max_token_length + 2) * TEXT_WIDTH * 4
+    rules = [config.data.rules_of(row) for row in config.data.datasets if row.enabled] or [config.data]
+    variants = max(1, *(each.caption_variants for each in rules))
+    texts = count.num_images * variants * (config.model.max_token_length + 2) * TEXT_WIDTH * 4
     copies = 2 if full and config.output.full_format == "both" else 1
     saved = sum(base.values()) * copies if full else trained
-    cached = latents * (1 + config.data.flip_augmentation) if config.cache.latents == "disk" else 0
+    flips = any(each.flip_augmentation for each in rules)
+    cached = latents * (1 + flips) if config.cache.latents == "disk" else 0
     state = trained * (4 + OPTIMIZER_BYTES[config.optimizer.kind])
     return DiskEstimate(
         caches=cached + (texts if config.cache.text_embeddings == "disk" else 0),

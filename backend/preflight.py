@@ -80,7 +80,6 @@ def plan(
         disk=disk,
         seconds=None if seconds_per_step is None else seconds_per_step * count.total_steps,
         problems=[
-            *([] if placements else [Problem("error", "nothing_left", "data.datasets")]),
             *_memory_problems(config, memory, memory_bytes),
             *_disk_problems(config, disk, runs_dir or paths.runs_dir()),
         ],

@@ -15,7 +15,7 @@ from backend.config import paths, presets
 from backend.config.messages import languages
 from backend.config.root import TrainConfig, parse
 from backend.data.scan import Scan, scan
-from backend.estimates import GIB, estimate_memory
+from backend.estimates import GIB, estimate_memory, num_saves
 from backend.families import specs
 from backend.families.sizes import parameter_counts, released
 from backend.runs.events import EventWriter
@@ -119,6 +119,22 @@ def test_parameters_are_counted_in_the_files(family: str, tiny_folder: Callable[
     assert parameter_counts(tmp_path / "author" / "name", spec) == released(spec)
 
 
+def test_saves_and_caches_are_counted_by_data_set(pictures: Path, tmp_path: Path) -> None:
+    def planned(output: dict[str, Any] | None = None, **rules: Any) -> preflight.Plan:
+        rows = [{"path": str(pictures)}, {"path": str(pictures), "start_epoch": 3, **rules}]
+        saved = {"save_every_n_epochs": 1, **(output or {})}
+        cache = {"latents": "disk", "text_embeddings": "disk"}
+        config = configured(pictures, "author/model", data={"datasets": rows}, output=saved, cache=cache)
+        return preflight.plan(config, scan(config.data), runs_dir=tmp_path)
+
+    plain = planned()
+    assert plain.count.epoch_steps == (3, 3, 5)  # four pictures of one shape, two of another; batches of 3
+    assert num_saves(configured(pictures, "a/b", output={"save_every_n_epochs": 1}), plain.count) == 4
+    assert planned(flip_augmentation=True).disk.caches > plain.disk.caches
+    assert planned(caption_variants=5, shuffle_caption=True).disk.caches > plain.disk.caches
+    assert planned(resolutions=[64, 96]).count.num_images == plain.count.num_images == 12
+
+
 def test_memory_grows_and_shrinks_with_what_costs_it(pictures: Path) -> None:
     from backend.data.plan import place
 
@@ -128,6 +144,8 @@ def test_memory_grows_and_shrinks_with_what_costs_it(pictures: Path) -> None:
 
     lora = total()
     assert total(training={"batch_size": 6}) > lora
+    assert total(data={"datasets": [{"path": str(pictures), "batch_size": 6}]}) > lora
+    assert total(data={"datasets": [{"path": str(pictures), "batch_size": 6, "enabled": False}]}) < lora
     assert total(training={"mixed_precision": "bf16"}) < lora
     assert total(training={"gradient_checkpointing": True}) < lora
     assert total(cache={"text_embeddings": "disk"}) < lora
@@ -267,3 +285,10 @@ def test_relative_paths_are_understood_from_here(
     planned, problems = preflight.preflight(configured(Path("pictures"), model))
     assert planned is not None
     assert problems == []
+
+
+def test_it_is_an_error_when_no_picture_is_left(pictures: Path, tiny_folder: Callable[[str], Path]) -> None:
+    config = configured(pictures, tiny_folder("sd15"), data={"minimum_size": 4000})
+    planned, problems = preflight.preflight(config)
+    assert planned is None
+    assert ("error", "nothing_left") in [(problem.level, problem.code) for problem in problems]

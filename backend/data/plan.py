@@ -45,7 +45,7 @@ class StepCount:
     steps_per_epoch: int
     num_epochs: int
     total_steps: int
-    epoch_steps: tuple[int, ...] = ()
+    epoch_steps: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -431,6 +431,20 @@ def test_dealing_gives_every_process_as_many_batches_and_loses_none(number: int,
     assert [batch for row in zip(*shares, strict=True) for batch in row][:number] == batches
 
 
+@given(ROWS, st.integers(1, 4), st.integers(1, 4), st.integers(0, 2))
+@settings(max_examples=50)
+def test_any_number_of_processes_together_see_the_same_batches(
+    rows: list[Row], batch_size: int, processes: int, epoch: int
+) -> None:
+    schedule = schedule_of([rows], {}, batch_size=batch_size)
+    alone = schedule.batches(epoch)
+    schedule.num_processes = processes
+    shares = [deal(schedule.batches(epoch), num_processes=processes, process=each) for each in range(processes)]
+    in_turn = [batch for row in zip(*shares, strict=True) for batch in row]
+    assert in_turn[: len(alone)] == alone
+    assert set(in_turn) == set(alone)
+
+
 @pytest.mark.parametrize(
     ("changes", "processes", "steps_per_epoch", "total"),
     [

@@ -29,6 +29,7 @@ FACTS = TrainingFacts(
     base_model_name="\u732b v1.safetensors",
     prediction_type="epsilon",
     num_images=34,
+    num_reg_images=12,
     batches_per_epoch=17,
     total_steps=170,
     step=85,
@@ -68,6 +69,7 @@ def test_what_other_programs_read(metadata: dict[str, str]) -> None:
         "ss_epoch": "5",
         "ss_max_train_steps": "170",
         "ss_num_train_images": "34",
+        "ss_num_reg_images": "12",
         "ss_num_batches_per_epoch": "17",
         "ss_training_started_at": "1700000000.5",
     }
