@@ -162,7 +162,8 @@ def load_family(config: TrainConfig, device: torch.device, spec: specs.FamilySpe
     precision = PRECISIONS[config.training.mixed_precision]
     full = config.adapter.kind == "full"
     model = config.model.model_copy(update={"base_model": paths.local_or_hub(config.model.base_model)})
-    options = LoadOptions(device=device, frozen_dtype=torch.float32 if full else precision)
+    frozen_dtype = torch.float32 if full else precision
+    options = LoadOptions(device, frozen_dtype, weighted_captions=config.data.weighted_captions)
     family = spec.load_class().load(model, options, spec)
     if full:
         kept = {*config.training.trained(family.spec.text_encoders), "vae"}
