@@ -68,7 +68,10 @@ class LocalFiles:
 
     def kind(self, location: str) -> str:
         path = Path(location)
-        return "folder" if path.is_dir() else "file" if path.exists() else ""
+        try:
+            return "folder" if path.is_dir() else "file" if path.exists() else ""
+        except OSError as error:
+            raise unreadable(location, error) from error
 
     def listing(self, folder: str) -> Listing:
         try:

@@ -64,10 +64,18 @@ class Content:
     sha256: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ShardListing:
+    """What is in a .tar file, as its source wrote it down (JSON)."""
+
+    table: ClassVar[str] = "shards"
+    listing: str = ""
+
+
 Answer = TypeVar("Answer")
-Kind = TypeVar("Kind", Facts, CaptionFile, Looks, Content)
-Known = Facts | CaptionFile | Looks | Content
-KINDS: tuple[type[Known], ...] = (Facts, CaptionFile, Looks, Content)
+Kind = TypeVar("Kind", Facts, CaptionFile, Looks, Content, ShardListing)
+Known = Facts | CaptionFile | Looks | Content | ShardListing
+KINDS: tuple[type[Known], ...] = (Facts, CaptionFile, Looks, Content, ShardListing)
 # A location and its stamp.
 Key = tuple[str, str]
 

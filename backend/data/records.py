@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ class ImageRecord:
     """One picture.
 
     `name` is unique within its data set and how reports call it (a relative path, a table's key). `location` is what
-    the data set's store reads: an absolute path, an s3:// address, `shard.tar::member`, a row number. `stamp` changes
-    whenever the content does (size and time, or an ETag); empty where it is not known. Sizes are pixels as seen upright.
+    the data set's store reads: an absolute path, an s3:// address, a place in a shard, a cell of a table (see stores).
+    `stamp` changes whenever the content does (size and time, or an ETag); empty where it is not known. Sizes are
+    pixels as seen upright.
     `captions` are the captions as written, one line or several each; empty: `class_tokens` stand in.
     """
 
@@ -52,8 +53,16 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The data sets and their pictures, and what is wrong: errors keep a training from starting."""
+    """The data sets and their pictures, and what is wrong: errors keep a training from starting.
+
+    `noted` has all the names behind problems that are counted, by code and path.
+    """
 
     datasets: tuple[Dataset, ...]
     images: tuple[ImageRecord, ...]
     problems: tuple[Problem, ...]
+    noted: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def names_of(self, problem: Problem) -> tuple[str, ...]:
+        """Return the names of all files that a problem of this scan is about."""
+        return self.noted.get((problem.code, problem.path), ())

@@ -29,7 +29,7 @@ from backend.data.user_code import open_code
 __all__ = ["ImageRecord", "Scan", "Stopped", "scan"]
 
 LISTED = 5
-NUM_PER_CHUNK = 4096
+NUM_PER_CHUNK = 1024
 NUM_THREADS = min(32, (os.cpu_count() or 1) + 4)
 # What a strict data section refuses instead of leaving it out.
 STRICT = frozenset(
@@ -73,7 +73,8 @@ class _Scanner:
         for (code, field), names in self.noted.items():
             listed = ", ".join(names[:LISTED]) + (" ..." if len(names) > LISTED else "")
             self.problems.append(Problem(self._level(code), code, field, {"num": len(names), "names": listed}))
-        return Scan(tuple(datasets), tuple(self.records), tuple(self.problems))
+        noted = {key: tuple(names) for key, names in self.noted.items()}
+        return Scan(tuple(datasets), tuple(self.records), tuple(self.problems), noted)
 
     def _fail(self, dataset: Dataset, error: UserError) -> None:
         self.problems.append(replace(error.problem, path=error.problem.path or f"{dataset.field}.path"))
@@ -86,7 +87,7 @@ class _Scanner:
             self.noted[code, f"{dataset.field}.path"].append(name)
 
         store = open_store(dataset)
-        source, entries = open_source(dataset, store, note)
+        source, entries = open_source(dataset, store, self.index, note)
         find_partners = partners(source)
         is_excluded = _excluder(dataset.config.exclude)
         found: list[ImageRecord] = []
@@ -107,6 +108,7 @@ class _Scanner:
         unknown = [entry for entry in entries if not entry.width]
         for entry, facts in zip(unknown, measure(unknown, source.store, self.index, self.pool), strict=True):
             if isinstance(facts, UserError):
+                _stop_where_the_store_refuses(facts)
                 source.note("images_unreadable", f"{entry.name} ({facts.problem.text()})")
                 continue
             entry.width, entry.height = facts.width, facts.height
@@ -119,6 +121,12 @@ class _Scanner:
             if entry.caption_file is not None:
                 _take_caption(entry, captions[entry.caption_file.location], source)
             yield _record(entry, source, *find_partners(entry))
+
+
+def _stop_where_the_store_refuses(error: UserError) -> None:
+    """Raise what is wrong with a whole store: pictures that only could not be fetched are not left out."""
+    if error.problem.code.startswith("s3_"):
+        raise error
 
 
 def _excluder(patterns: list[str]) -> Callable[[str], bool]:
@@ -151,6 +159,7 @@ def _told_apart(entries: Iterable[Entry]) -> Iterator[Entry]:
 def _take_caption(entry: Entry, caption: CaptionFile | UserError, source: Source) -> None:
     assert entry.caption_file is not None
     if isinstance(caption, UserError):
+        _stop_where_the_store_refuses(caption)
         source.note("captions_unreadable", f"{entry.caption_file.name} ({caption.problem.text()})")
         return
     if caption.guessed:

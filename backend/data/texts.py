@@ -29,7 +29,7 @@ def one_text(value: Any) -> str:
         return ""
     if isinstance(value, list | tuple):
         return ", ".join(text for item in value if (text := one_text(item)))
-    text = str(value)
+    text = decode_caption(value).text if isinstance(value, bytes) else str(value)
     return text.strip() if "\n" not in text else without_empty_lines(text)
 
 

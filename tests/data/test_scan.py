@@ -68,6 +68,7 @@ def test_bad_pictures_are_left_out_with_a_warning_or_refused_when_strict(draw, t
     (problem,) = found.problems
     assert (problem.level, problem.code, problem.params["num"]) == ("warning", "images_unreadable", 2)
     assert "bad.png" in problem.params["names"]
+    assert [name.partition(" ")[0] for name in found.names_of(problem)] == ["bad.png", "empty.jpg"]
     assert look(tmp_path / "pictures", strict=True).problems[0].level == "error"
 
 

@@ -96,6 +96,12 @@ def test_pictures_in_the_cells_are_read_by_row(tmp_path: Path, struct: bool) -> 
     assert read_rgb(store.read(found.images[1].location)).getpixel((1, 1)) == (0, 255, 0)
 
 
+def test_texts_that_a_program_wrote_as_bytes(draw, tmp_path: Path) -> None:
+    draw("a.png")
+    columns = {"image_path": pa.array([b"pictures/a.png"]), "caption": pa.array(["一只猫".encode()])}
+    assert told(look(table(tmp_path / "set.parquet", **columns))) == [("pictures/a.png", ("一只猫",), "")]
+
+
 def test_a_cell_that_is_empty_or_no_picture(tmp_path: Path) -> None:
     cells = pa.array([png("red"), None, b"no picture"], pa.binary())
     found = look(table(tmp_path / "set.parquet", png=cells, caption=["a", "b", "c"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def test_files_that_are_no_shards(tmp_path: Path) -> None:
     shard(tmp_path / "packed.tar", {"a.jpg": picture()}, "w:gz")
     assert codes(look(tmp_path / "packed.tar")) == {"shard_damaged"}
     assert codes(look(tmp_path / "gone.tar")) == {"dataset_missing"}
+
+
+def test_a_shard_is_looked_through_once(tmp_path: Path) -> None:
+    path = shard(tmp_path / "set.tar", {"a.jpg": picture(), "a.txt": b"a", "b.jpg": picture(), "b.cls": b"dog"})
+    first = look(path)
+    assert [item.text for item in first.images] == ["a", "dog"]
+    status = path.stat()
+    path.write_bytes(bytes(status.st_size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert look(path).images == first.images
+    shard(path, {"c.jpg": picture(), "c.json": b"{"})
+    found = look(path)
+    assert [item.name for item in found.images] == ["set.tar/c.jpg"]
+    assert codes(found) == {"metadata_lines_damaged", "captions_missing"}
 
 
 def test_masks_in_shards(tmp_path: Path) -> None:

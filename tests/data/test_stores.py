@@ -179,6 +179,20 @@ def test_a_server_that_answers_403(path: str) -> None:
     assert "AWS_ACCESS_KEY_ID" in problem.text()
 
 
+def test_pictures_that_the_store_does_not_give_out_stop_the_scan_instead_of_being_left_out(
+    bucket, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bucket("a.jpg", picture())
+    table = tmp_path / "set.csv"
+    table.write_text(f"path,caption\ns3://{bucket.name}/a.jpg,a\n", encoding="utf-8")
+    assert len(look(table, endpoint_url=server).images) == 1
+    running = serve(403, DENIED)
+    url = f"http://127.0.0.1:{running.server_address[1]}"
+    assert codes(look(table, endpoint_url=url)) == {"s3_denied"}
+    running.shutdown()
+    running.server_close()
+
+
 def test_without_keys(bucket, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)

@@ -10,6 +10,7 @@ from backend.config.datasets import DatasetConfig
 from backend.config.paths import is_address, local_or_hub, location
 from backend.config.problems import UserError
 from backend.data.datasets import Dataset
+from backend.data.index import Index
 from backend.data.sources import folder, huggingface, metadata, table, webdataset
 from backend.data.sources.base import Entry, Note, Source, suffix_of
 from backend.data.stores import Store
@@ -48,7 +49,7 @@ def kind_of(config: DatasetConfig) -> Kind:
     return "folder"
 
 
-def open_source(dataset: Dataset, store: Store, note: Note) -> tuple[Source, Iterator[Entry]]:
+def open_source(dataset: Dataset, store: Store, index: Index, note: Note) -> tuple[Source, Iterator[Entry]]:
     """Return a data set's source and what it yields.
 
     Raises:
@@ -56,7 +57,7 @@ def open_source(dataset: Dataset, store: Store, note: Note) -> tuple[Source, Ite
     """
     kind, path = kind_of(dataset.config), dataset.config.path
     root = local_or_hub(path) if kind == "huggingface" and not is_address(path) else location(path)
-    source = Source(dataset, kind, root, store, note)
+    source = Source(dataset, kind, root, store, index, note)
     if kind != "huggingface" and not any(mark in root for mark in "*?{"):
         _check(source, kind)
     return source, READERS[kind](source)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from backend.data.datasets import Dataset
 from backend.data.filesystems import File, FileSystem
+from backend.data.index import Index
 from backend.data.stores import Store
 
 # note(code, name): counts a problem of the data set; those of one code are told once, with some names.
@@ -35,13 +36,15 @@ class Entry:
     metadata: Mapping[str, Any] | None = None
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Source:
     """What a source is read with; `root` is the absolute path, address or id of what the data set names."""
 
     dataset: Dataset
     kind: str
     root: str
     store: Store
+    index: Index
     note: Note
 
     @property

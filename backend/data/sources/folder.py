@@ -100,8 +100,9 @@ def _entries(source: Source, folder: _Folder, listing: Listing) -> Iterator[Entr
 
 
 def _ending_in(listing: Listing, ending: str) -> dict[str, File]:
-    """Return the files with an ending by what stands before it."""
-    return {file.name[: -len(ending)]: file for file in listing.files if file.name.endswith(ending)}
+    """Return the files with an ending, in small or large letters, by what stands before it."""
+    ending = ending.lower()
+    return {file.name[: -len(ending)]: file for file in listing.files if file.name.lower().endswith(ending)}
 
 
 def _note_shared(source: Source, folder: _Folder, by_stem: dict[str, list[str]]) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, repeat
 from typing import Any, NamedTuple
 
+from backend.config.datasets import DatasetConfig
 from backend.config.problems import UserError
 from backend.data.rows import open_parquet, parquet_call
 from backend.data.sources.base import Entry, Source, suffix_of
-from backend.data.sources.columns import Columns, choose, folder_of
+from backend.data.sources.columns import ENCODED, Columns, choose, folder_of
 from backend.data.sources.finder import located, name_in
 from backend.data.stores import cell
 from backend.data.texts import one_text, texts
@@ -81,14 +82,16 @@ def _parquet(source: Source, path: str) -> _Table:
 
     opened = open_parquet(path, source.store.files(path))
     schema = opened.schema_arrow
-    encoded = frozenset(field.name for field in schema if _holds_pictures(field.type, pa))
+    encoded = frozenset(field.name for field in schema if _holds_pictures(field, source.dataset.config, pa))
     return _Table(path, schema.names, encoded, opened)
 
 
-def _holds_pictures(kind: Any, pa: Any) -> bool:
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" for field in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+def _holds_pictures(column: Any, config: DatasetConfig, pa: Any) -> bool:
+    """Tell whether a column's cells are pictures: some programs write texts as bytes, too."""
+    if pa.types.is_struct(column.type):
+        return any(field.name == "bytes" for field in column.type)
+    is_binary = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
+    return is_binary and (column.name.lower() in ENCODED or column.name == config.image_column)
 
 
 def _parquet_batches(table: _Table, wanted: list[str]) -> Iterator[tuple[Batch, int]]:
@@ -152,7 +155,6 @@ def _entries(source: Source, table: _Table, columns: Columns, batch: Batch, numb
         return batch[name] if name else repeat(None, num)
 
     captions = zip(*(batch[name] for name in columns.captions), strict=True) if columns.captions else repeat((), num)
-    several = len(columns.captions) > 1
     pictures = _pictures(source, table, columns, batch, numbers)
     rows = zip(
         pictures, captions, column(columns.description), column(columns.width), column(columns.height), strict=True
@@ -167,7 +169,7 @@ def _entries(source: Source, table: _Table, columns: Columns, batch: Batch, numb
             stamp=stamp,
             width=_size(width),
             height=_size(height),
-            captions=tuple(text for value in written for text in texts(value)) if several or written else (),
+            captions=tuple(text for value in written for text in texts(value)),
             description=one_text(description),
             class_tokens=config.class_tokens,
             num_repeats=config.num_repeats,
@@ -193,7 +195,7 @@ def _pictures(
         if not value:
             yield "", "", ""
             continue
-        location = located(base, str(value), files)
+        location = located(base, one_text(value), files)
         yield name_in(base, location), location, ""
 
 

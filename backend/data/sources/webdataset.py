@@ -6,17 +6,17 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
 from backend.config.problems import UserError
 from backend.data.images import EXTENSIONS
-from backend.data.records import MASK_SUFFIX
-from backend.data.sources.base import Entry, Source, stem_of, suffix_of
-from backend.data.sources.finder import name_in
+from backend.data.index import ShardListing
+from backend.data.sources.base import Entry, Source, suffix_of
+from backend.data.sources.finder import MASK_STEM_END, name_in
 from backend.data.sources.metadata import captions_of
 from backend.data.stores import member
-from backend.data.texts import decode_caption, one_text
+from backend.data.texts import decode_caption
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 NUMBERS = re.compile(r"^(\d+)\.\.(\d+)$")
@@ -32,6 +32,15 @@ class _Sample:
     pictures: list[tuple[str, int, int]] = field(default_factory=list)
     caption: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Shard:
+    """What is in a shard, by name; `damaged` are members that are not the JSON they should be."""
+
+    samples: dict[str, _Sample] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    is_whole: bool = True
 
 
 def expand(pattern: str) -> list[str]:
@@ -85,20 +94,22 @@ def read(source: Source) -> Iterator[Entry]:
                 raise
             source.note("shards_not_there", name)
             continue
-        yield from _shard(source, path, name, stamp)
+        shard = _remembered(source, path, stamp)
+        if not shard.is_whole:
+            source.note("shards_cut_short", name)
+        for damaged in shard.damaged:
+            source.note("metadata_lines_damaged", f"{name}/{damaged}")
+        yield from _entries(source, shard, path, name, stamp)
 
 
-def _shard(source: Source, path: str, name: str, stamp: str) -> Iterator[Entry]:
-    samples, is_whole = _samples(source, path)
-    if not is_whole:
-        source.note("shards_cut_short", name)
-    masks = {key.removesuffix(stem_of(MASK_SUFFIX)): sample for key, sample in samples.items() if _is_mask(key)}
-    config = source.dataset.config
-    for key, sample in samples.items():
+def _entries(source: Source, shard: _Shard, path: str, name: str, stamp: str) -> Iterator[Entry]:
+    config, separator = source.dataset.config, source.dataset.rules.caption_separator
+    masks = {key.removesuffix(MASK_STEM_END): sample for key, sample in shard.samples.items() if _is_mask(key)}
+    for key, sample in shard.samples.items():
         if _is_mask(key):
             continue
         mask = masks[key].pictures[0] if config.mask == "file" and key in masks else None
-        captions, description = captions_of(sample.facts, config, source.dataset.rules.caption_separator)
+        captions, description = captions_of(sample.facts, config, separator)
         if sample.caption is not None and not config.caption_columns:
             captions = (sample.caption,)
         for picture, start, num in sample.pictures:
@@ -108,35 +119,53 @@ def _shard(source: Source, path: str, name: str, stamp: str) -> Iterator[Entry]:
                 stamp=stamp,
                 captions=captions,
                 description=description,
-                class_tokens=config.class_tokens,
+                class_tokens=config.class_tokens or _class_name(sample),
                 num_repeats=config.num_repeats,
                 mask=member(path, mask[1], mask[2], mask[0]) if mask else "",
                 metadata=sample.facts if config.code_path else None,
             )
 
 
+def _class_name(sample: _Sample) -> str:
+    """Return the class of a sample as its default caption, unless it is only a number."""
+    name = str(sample.facts.get("cls", ""))
+    return "" if name.isdigit() else name
+
+
 def _is_mask(key: str) -> bool:
-    return key.endswith(stem_of(MASK_SUFFIX))
+    return key.endswith(MASK_STEM_END)
 
 
-def _samples(source: Source, path: str) -> tuple[dict[str, _Sample], bool]:
-    """Return the samples of a shard by name, and whether it is whole; only headers and captions are read."""
-    samples: dict[str, _Sample] = {}
+def _remembered(source: Source, path: str, stamp: str) -> _Shard:
+    """Return what is in a shard; it is looked through once, as long as its stamp stays."""
+    known = source.index.find(ShardListing, [(path, stamp)]).get(path)
+    if known is not None:
+        content = json.loads(known.listing)
+        samples = {key: _Sample(**sample) for key, sample in content.pop("samples").items()}
+        return _Shard(samples, **content)
+    shard = _look_through(source, path)
+    source.index.remember([((path, stamp), ShardListing(json.dumps(asdict(shard))))])
+    return shard
+
+
+def _look_through(source: Source, path: str) -> _Shard:
+    """Read the headers and captions of a shard."""
+    shard = _Shard()
     with source.files.open(path) as file:
         num_bytes = file.seek(0, 2)
         file.seek(0)
         try:
-            with tarfile.open(fileobj=file, mode="r:") as shard:
-                for info in shard:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                for info in archive:
                     if info.isfile() and info.offset_data + info.size <= num_bytes:
-                        _take(samples, info, file)
+                        _take(shard, info, file)
                 # An archive ends with an empty block; one that ends with anything else was cut or damaged.
-                is_whole = _block(file, shard.offset) == bytes(BLOCK_BYTES)
+                shard.is_whole = _block(file, archive.offset) == bytes(BLOCK_BYTES)
         except tarfile.TarError as error:
-            if not samples:
+            if not shard.samples:
                 raise UserError("shard_damaged", value=path, reason=str(error)) from error
-            is_whole = False
-    return samples, is_whole
+            shard.is_whole = False
+    return shard
 
 
 def _block(file: BinaryIO, start: int) -> bytes:
@@ -144,15 +173,14 @@ def _block(file: BinaryIO, start: int) -> bytes:
     return file.read(BLOCK_BYTES)
 
 
-def _take(samples: dict[str, _Sample], info: tarfile.TarInfo, file: BinaryIO) -> None:
+def _take(shard: _Shard, info: tarfile.TarInfo, file: BinaryIO) -> None:
     folder, slash, last = info.name.removeprefix("./").rpartition("/")
-    stem, _, ending = last.partition(".")
-    if not stem or last.startswith("."):
-        return
+    # All up to the first dot is the name that belongs together.
+    stem = last.partition(".")[0]
     kind = suffix_of(last)
-    if kind not in EXTENSIONS | TEXTS | FACTS:
+    if not stem or kind not in EXTENSIONS | TEXTS | FACTS:
         return
-    sample = samples.setdefault(f"{folder}{slash}{stem}", _Sample())
+    sample = shard.samples.setdefault(f"{folder}{slash}{stem}", _Sample())
     if kind in EXTENSIONS:
         sample.pictures.append((info.name, info.offset_data, info.size))
         return
@@ -162,15 +190,12 @@ def _take(samples: dict[str, _Sample], info: tarfile.TarInfo, file: BinaryIO) ->
     file.seek(before)
     if kind in TEXTS:
         sample.caption = text
-    elif kind == ".json":
-        sample.facts |= _facts(text)
-    else:
+    elif kind == ".cls":
         sample.facts["cls"] = text
-
-
-def _facts(text: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {"caption": one_text(content)}
+    else:
+        try:
+            content = json.loads(text)
+        except ValueError:
+            shard.damaged.append(info.name)
+            return
+        sample.facts |= content if isinstance(content, dict) else {"caption": content}
