@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 Answer = TypeVar("Answer")
-# Told how much is done of how much (0: not known), it says whether to go on.
-Advance = Callable[[int, int], bool]
-Work = Callable[[Advance], Answer]
 
 
 class Stopped(Exception):
@@ -40,24 +37,27 @@ class Cancelled:
 
 
 @dataclass
-class _Job:
+class Job:
+    """One piece of work: it tells how far it is, and asks whether it is still wanted."""
+
     key: Any
     number: int
     started: float = field(default_factory=time.monotonic)
     num_done: int = 0
     num_total: int = 0
-    stop: bool = False
+    is_stopped: bool = False
     answer: Any = None
     error: BaseException | None = None
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def advance(self, num_done: int, num_total: int) -> bool:
+    def tell(self, num_done: int, num_total: int = 0) -> None:
+        """Say how much is done, of how much; 0 where that is not known."""
         self.num_done, self.num_total = num_done, num_total
-        return not self.stop
 
-    def run(self, work: Work[Any]) -> None:
+    def run(self, work: Callable[[Job], Any]) -> None:
+        """Do the work and keep what comes of it."""
         try:
-            self.answer = work(self.advance)
+            self.answer = work(self)
         except Stopped:
             self.answer = Cancelled()
         except BaseException as error:  # told to whoever asks for the answer
@@ -71,10 +71,10 @@ class Slot(Generic[Answer]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._job: _Job | None = None
+        self._job: Job | None = None
         self._number = 0
 
-    def get(self, key: Any, work: Work[Answer], *, wait: float = 1.0) -> Answer | Progress | Cancelled:
+    def get(self, key: Any, work: Callable[[Job], Answer], *, wait: float = 1.0) -> Answer | Progress | Cancelled:
         """Return the answer for a key, or how far it is; `wait` seconds are spent on it when it has just begun.
 
         Raises:
@@ -94,11 +94,11 @@ class Slot(Generic[Answer]):
         answer: Answer | Cancelled = job.answer
         return answer
 
-    def _begin(self, key: Any, work: Work[Answer]) -> None:
+    def _begin(self, key: Any, work: Callable[[Job], Answer]) -> None:
         if self._job is not None:
-            self._job.stop = True
+            self._job.is_stopped = True
         self._number += 1
-        self._job = _Job(key, self._number)
+        self._job = Job(key, self._number)
         threading.Thread(target=self._job.run, args=(work,), daemon=True, name="look").start()
 
     @property
@@ -110,11 +110,11 @@ class Slot(Generic[Answer]):
         """End what goes on; asked again, it says that it was cancelled."""
         with self._lock:
             if self._job is not None:
-                self._job.stop = True
+                self._job.is_stopped = True
 
     def forget(self) -> None:
         """Begin anew when asked again."""
         with self._lock:
             if self._job is not None:
-                self._job.stop = True
+                self._job.is_stopped = True
             self._job = None

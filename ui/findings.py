@@ -15,16 +15,23 @@ from backend.config import paths, root
 from backend.config.data import DataSection
 from backend.config.problems import Problem
 from backend.config.root import TrainConfig
-from backend.data import datasets, scan
+from backend.data import datasets, quality, scan
+from backend.data.index import Index
+from backend.data.quality import Seen
 from backend.data.records import ImageRecord, Scan
+from backend.data.report import Report, make_report
 from backend.families.detect import Detection, detect, is_hub_id
 from ui import background, machine, quick_plan
-from ui.background import Advance, Cancelled, Progress, Slot
+from ui.background import Cancelled, Job, Progress, Slot
 
 # Settings of a data set that change nothing in what a scan finds: without them a change would mean to look again.
 NOT_SCANNED = frozenset(
     {"name", "role", "num_repeats", "num_samples", "weight", "loss_weight", "start_epoch", "end_epoch", "batch_size"}
 ) | {"validation_split"}
+# What a report depends on, beside the pictures.
+REPORTED = {"model", "data", "training", "hardware", "cache"}
+LEVELS = ("error", "warning", "info")
+REVIEW_SECONDS = 10.0
 SCANNED_RULES = ("caption_source", "caption_extension")
 
 
@@ -61,6 +68,10 @@ class Finder:
         self._runs_dir = runs_dir
         self._lock = threading.Lock()
         self._scans: Slot[Scan] = Slot()
+        self._reports: Slot[Report] = Slot()
+        self._looks: Slot[Seen] = Slot()
+        # The scan whose pictures are being decoded, and how often that was done.
+        self._looking, self._num_looks = 0, 0
         self._shown: dict[int, Scan] = {}
         self._findings: tuple[Any, Findings] | None = None
 
@@ -72,18 +83,57 @@ class Finder:
                 self._findings = (key, self._look(data))
             return self._findings[1]
 
+    def report(self, findings: Findings, *, wait: float = 1.0) -> Report | Progress | Cancelled | None:
+        """Return the report of the pictures, or how far it is; None without pictures or a valid configuration."""
+        config, found = findings.config, findings.scan
+        if config is None or found is None:
+            return None
+        sections = config.model_dump_json(include=REPORTED)
+        key = (findings.number, self._num_looks, sections)
+        return self._reports.get(key, lambda _: _make_report(config, found), wait=wait)
+
+    def look_closely(self, findings: Findings) -> Progress | Cancelled | Seen | None:
+        """Begin to decode every picture, or say how far that is; what it finds is in the next report."""
+        found = findings.scan
+        if found is None:
+            return None
+        self._looking = findings.number
+        seen = self._looks.get(findings.number, lambda job: _look_closely(found, job), wait=0.2)
+        if not isinstance(seen, Progress):
+            self._num_looks += isinstance(seen, Seen)
+            self._looking = 0
+            self._looks.forget()
+        return seen
+
+    def looking(self, findings: Findings) -> Progress | Cancelled | None:
+        """Return how far the decoding of all pictures is; None when nobody asked for it or it is done."""
+        if not self._looking or self._looking != findings.number:
+            return None
+        seen = self.look_closely(findings)
+        return None if isinstance(seen, Seen) else seen
+
     def review(self, data: Mapping[str, Any]) -> list[Problem] | None:
         """Return everything that speaks against a start, errors first; None while the pictures are looked through."""
         findings = self.find(data)
-        return None if findings.waiting else list(findings.problems)
+        if findings.waiting:
+            return None
+        report = self.report(findings, wait=REVIEW_SECONDS)
+        if isinstance(report, Progress):
+            return None
+        found = report.findings if isinstance(report, Report) else ()
+        problems = {(each.code, each.path): each for each in (*findings.problems, *(each.problem for each in found))}
+        return sorted(problems.values(), key=lambda problem: LEVELS.index(problem.level))
 
     def scan_of(self, number: int) -> Scan | None:
         """Return the scan that the address of a picture names."""
         return self._shown.get(number)
 
     def cancel(self) -> None:
-        """End looking through the pictures."""
-        self._scans.cancel()
+        """End looking through the pictures, or looking closely at them."""
+        if self._looking:
+            self._looks.cancel()
+        else:
+            self._scans.cancel()
 
     def look_again(self) -> None:
         """Forget what was found, for files that have changed without a trace in their folder."""
@@ -110,18 +160,26 @@ class Finder:
 
     def _scan(self, data: DataSection) -> Scan | Progress | Cancelled:
         key = (_scanned(data), tuple(_stamp(row.path) for row in data.datasets))
-        found = self._scans.get(key, lambda advance: _scan(data, advance))
+        found = self._scans.get(key, lambda job: _scan(data, job))
         return dressed(found, data) if isinstance(found, Scan) else found
 
 
-def _scan(data: DataSection, advance: Advance) -> Scan:
-    going_on = [True]
-
-    def progress(num_done: int) -> None:
-        going_on[0] = advance(num_done, 0)
-
+def _scan(data: DataSection, job: Job) -> Scan:
     try:
-        return scan.scan(data, progress=progress, stop=lambda: not going_on[0])
+        return scan.scan(data, progress=job.tell, stop=lambda: job.is_stopped)
+    except scan.Stopped as error:
+        raise background.Stopped from error
+
+
+def _make_report(config: TrainConfig, found: Scan) -> Report:
+    with Index(paths.cache_dir()) as index:
+        return make_report(config, found, index=index)
+
+
+def _look_closely(found: Scan, job: Job) -> Seen:
+    try:
+        with Index(paths.cache_dir()) as index:
+            return quality.look(found, index, progress=job.tell, stop=lambda: job.is_stopped)
     except scan.Stopped as error:
         raise background.Stopped from error
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.config import paths, presets, root
+from backend.config import presets, root
 from backend.config.messages import has, translate
 from backend.config.problems import ConfigError, UserError, render
+from backend.launching import new_run
 from backend.runs import supervisor
 from backend.runs.diagnosis import Diagnosis, diagnose
-from backend.runs.layout import TRASH, RunFolder, create_run
+from backend.runs.layout import TRASH, RunFolder
 from backend.runs.queue import Queue, start_run
 from backend.runs.view import RunView
 from ui.run_detail import flat, title, value_text
@@ -131,7 +132,7 @@ def launch_config(queue: Queue, data: Mapping[str, Any], *, start: bool = True) 
     config, problems = root.parse(data)
     if config is None:
         raise ConfigError(problems)
-    run = create_run(queue.runs_dir, config.output.name, presets.to_toml(presets.plain(paths.absolute(config))))
+    run = new_run(config, queue.runs_dir)
     queue.add(run)
     if start:
         queue.tick()
