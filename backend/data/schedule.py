@@ -174,6 +174,9 @@ class Schedule:
         by_index = {dataset.index: dataset for dataset in datasets}
         self.groups: list[GroupKey] = []
         self._group_of = self._find_groups(by_index, batch_size)
+        # The placements group by group, and where each group starts in them.
+        self._by_group = np.argsort(self._group_of, kind="stable")
+        self._starts = np.searchsorted(self._group_of[self._by_group], np.arange(len(self.groups) + 1)).tolist()
         sources = self._find_sources(by_index)
         self._learned = [source for source in sources if source.dataset.config.role not in REGULARIZING]
         self._regularizing = [source for source in sources if source.dataset.config.role in REGULARIZING]
@@ -260,9 +263,10 @@ class Schedule:
 
     def neighbours(self, index: int, number: int) -> list[int]:
         """Return up to `number` placements of the same group that come after one, from its end on from the first."""
-        same = np.flatnonzero(self._group_of == self._group_of[index])
-        after = np.roll(same, -int(np.searchsorted(same, index)) - 1)[:-1]
-        return [int(each) for each in after[:number]]
+        group = int(self._group_of[index])
+        same = self._by_group[self._starts[group] : self._starts[group + 1]]
+        place = int(np.searchsorted(same, index))
+        return [int(same[(place + 1 + step) % len(same)]) for step in range(min(number, len(same) - 1))]
 
     def epoch_samples(self, epoch: int) -> int:
         """Return the samples of an epoch, before batches are filled or dropped."""

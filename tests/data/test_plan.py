@@ -329,6 +329,15 @@ def test_what_becomes_of_batches_that_are_not_full(
     assert (group.num_batches, group.num_repeated, group.num_dropped) == (len(lengths), repeated, dropped)
 
 
+@given(ROWS, st.integers(0, 15))
+def test_neighbours_are_the_others_that_could_stand_in(rows: list[Row], number: int) -> None:
+    schedule = schedule_of([rows], {})
+    for index, item in enumerate(schedule.placements):
+        same = [other for other, each in enumerate(schedule.placements) if each.bucket == item.bucket]
+        turned = [other for other in same if other > index] + [other for other in same if other < index]
+        assert schedule.neighbours(index, number) == turned[:number]
+
+
 def test_a_single_picture_fills_its_batch_by_itself() -> None:
     schedule = schedule_of([squares(1)], {}, batch_size=3)
     assert schedule.batches(0) == [((0, 0), (0, 1), (0, 2))]

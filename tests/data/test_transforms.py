@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
+from backend.config.data import DataSection
+from backend.config.datasets import DatasetConfig
 from backend.config.geometry import GeometryRules
 from backend.data import faces
 from backend.data.buckets import choose
+from backend.data.scan import scan
 from backend.data.transforms import find_corner, prepare, prepare_pair, resize, to_array
 
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="opencv is an extra")
@@ -257,3 +261,14 @@ def test_the_package_for_faces_is_asked_for_by_name(monkeypatch: pytest.MonkeyPa
     assert problem is not None
     assert (problem.level, problem.code, problem.path) == ("error", "package_missing", "data.datasets[1].crop")
     assert "opencv-python-headless" in problem.params["package"]
+
+
+def test_a_scan_says_that_the_package_is_missing(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faces, "CASCADE", "a cascade that is in no package.xml")
+    folder = str(draw("a.png", caption="a").parent)
+    rows = [DatasetConfig(path=folder), DatasetConfig(path=folder), DatasetConfig(path=folder, crop="face")]
+    found = scan(DataSection(datasets=rows, crop="face"), cache_dir=tmp_path / "cache")
+    missing = [problem.path for problem in found.problems if problem.code == "package_missing"]
+    assert missing == ["data.crop", "data.datasets[2].crop"]
