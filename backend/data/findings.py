@@ -71,7 +71,7 @@ def _of_scan(view: View) -> Iterator[Finding]:
         fixes = []
         if problem.level == "error" and problem.code in ("images_unreadable", "captions_unreadable"):
             fixes.append(Fix("not_strict", {}, (("data.strict", False),)))
-        yield Finding(problem, fixes=tuple(fixes))
+        yield Finding(problem, names=view.found.names_of(problem), fixes=tuple(fixes))
 
 
 def _by_dataset(view: View, test: Callable[[ImageRecord], bool]) -> Iterator[tuple[Dataset, list[int]]]:
