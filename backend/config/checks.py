@@ -33,10 +33,6 @@ def _data(config: TrainConfig, _values: Values) -> Iterator[Problem]:
         path = f"data.datasets[{index}]"
         if not row.path.strip():
             yield _problem("error", "dataset_path_empty", f"{path}.path", number=index + 1)
-        if row.mask == "folder" and not row.mask_dir.strip():
-            yield _problem("error", "mask_dir_empty", f"{path}.mask_dir", number=index + 1)
-        if row.conditioning == "folder" and not row.conditioning_dir.strip():
-            yield _problem("error", "conditioning_dir_empty", f"{path}.conditioning_dir", number=index + 1)
         if row.role == "prior" and config.adapter.kind == "full":
             yield _problem("error", "prior_full", f"{path}.role", number=index + 1)
         if row.end_epoch and row.end_epoch < row.start_epoch:

@@ -25,13 +25,6 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("datasets_empty", "data.datasets", "sd15", {"data.datasets": []}),
     ("dataset_path_empty", "data.datasets[1].path", "sd15", {"data.datasets": [{"path": "a"}, {"path": " "}]}),
     ("datasets_empty", "data.datasets", "sd15", {"data.datasets": [{"path": "a", "enabled": False}]}),
-    ("mask_dir_empty", "data.datasets[0].mask_dir", "sd15", {"data.datasets": [{"path": "a", "mask": "folder"}]}),
-    (
-        "conditioning_dir_empty",
-        "data.datasets[0].conditioning_dir",
-        "sd15",
-        {"data.datasets": [{"path": "a", "conditioning": "folder"}]},
-    ),
     (
         "prior_full",
         "data.datasets[1].role",
