@@ -101,8 +101,10 @@ class LocalFiles:
             raise unreadable(location, _as_os_error(error)) from error
 
     def glob(self, pattern: str) -> list[str]:
-        path = Path(pattern)
-        return sorted(str(found) for found in Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        parts = Path(pattern).parts
+        # Folders before the first pattern are meant as they are, whatever signs are in their names.
+        first = next((place for place, part in enumerate(parts) if "*" in part or "?" in part), len(parts) - 1)
+        return sorted(str(found) for found in Path(*parts[:first]).glob(str(Path(*parts[first:]))))
 
 
 def _as_os_error(error: OSError | ValueError) -> OSError:

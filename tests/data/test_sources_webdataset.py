@@ -52,6 +52,10 @@ def test_patterns_name_several_shards(tmp_path: Path) -> None:
     found = look(tmp_path / "set-{001..004}.tar")
     assert [item.name for item in found.images] == ["set-001.tar/1.jpg", "set-002.tar/2.jpg"]
     assert (only(found).code, only(found).params["names"]) == ("shards_not_there", "set-003.tar, set-004.tar")
+    shard(tmp_path / "odd [1] {x}" / "a.tar", {"a.jpg": picture()})
+    assert len(look(tmp_path / "odd [1] {x}" / "a.tar").images) == 1
+    shard(tmp_path / "odd [1]" / "a.tar", {"a.jpg": picture()})
+    assert len(look(tmp_path / "odd [1]" / "*.tar").images) == 1
     (tmp_path / "empty").mkdir()
     assert codes(look(tmp_path / "empty", source="webdataset")) == {"shards_missing"}
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice, repeat
 from typing import Any, NamedTuple
 
 from backend.config.datasets import DatasetConfig
 from backend.config.problems import UserError
+from backend.data.filesystems import FileSystem
 from backend.data.rows import open_parquet, parquet_call
 from backend.data.sources.base import Entry, Source, suffix_of
 from backend.data.sources.columns import ENCODED, Columns, choose, folder_of
@@ -23,6 +25,8 @@ NUM_PER_BATCH = 8192
 ENCODINGS = ("utf-8-sig", "gb18030")
 NUM_SNIFFED = 65536
 DELIMITERS = ",;\t|"
+# So many pictures are looked for even where their sizes are known: mostly all of them are there, or none.
+NUM_LOOKED_FOR = 20
 # A caption may be longer than the 128 KiB that Python's reader takes by itself.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
@@ -31,12 +35,12 @@ Batch = Mapping[str, Sequence[Any]]
 
 
 class _Table(NamedTuple):
-    """A file of a table; `encoded` are its columns that hold pictures themselves."""
+    """A file of a table; `encoded` are its columns that hold pictures, `batches` reads those that are asked for."""
 
     path: str
     names: Sequence[str]
     encoded: frozenset[str]
-    opened: Any
+    batches: Callable[[list[str]], Iterator[tuple[Batch, int]]]
 
 
 def read(source: Source) -> Iterator[Entry]:
@@ -48,9 +52,8 @@ def read(source: Source) -> Iterator[Entry]:
     for path in paths(source):
         table = _parquet(source, path) if suffix_of(path) == ".parquet" else _csv(source, path)
         columns = choose(source, path, table.names, table.encoded)
-        wanted = _wanted(source, table, columns)
         number = 0
-        for batch, num_rows in _batches(table, wanted):
+        for batch, num_rows in table.batches(_wanted(source, table, columns)):
             yield from _entries(source, table, columns, batch, range(number, number + num_rows))
             number += num_rows
 
@@ -71,19 +74,13 @@ def _wanted(source: Source, table: _Table, columns: Columns) -> list[str]:
     return [name for name in wanted if name not in table.encoded]
 
 
-def _batches(table: _Table, wanted: list[str]) -> Iterator[tuple[Batch, int]]:
-    if isinstance(table.opened, io.TextIOBase):
-        return _csv_batches(table, wanted)
-    return _parquet_batches(table, wanted)
-
-
 def _parquet(source: Source, path: str) -> _Table:
     import pyarrow as pa
 
     opened = open_parquet(path, source.store.files(path))
     schema = opened.schema_arrow
     encoded = frozenset(field.name for field in schema if _holds_pictures(field, source.dataset.config, pa))
-    return _Table(path, schema.names, encoded, opened)
+    return _Table(path, schema.names, encoded, partial(_parquet_batches, path, opened))
 
 
 def _holds_pictures(column: Any, config: DatasetConfig, pa: Any) -> bool:
@@ -94,23 +91,23 @@ def _holds_pictures(column: Any, config: DatasetConfig, pa: Any) -> bool:
     return is_binary and (column.name.lower() in ENCODED or column.name == config.image_column)
 
 
-def _parquet_batches(table: _Table, wanted: list[str]) -> Iterator[tuple[Batch, int]]:
+def _parquet_batches(path: str, opened: Any, wanted: list[str]) -> Iterator[tuple[Batch, int]]:
     if not wanted:
-        num_rows = table.opened.metadata.num_rows
-        yield {}, num_rows
+        yield {}, opened.metadata.num_rows
         return
-    batches = table.opened.iter_batches(batch_size=NUM_PER_BATCH, columns=wanted)
-    while (batch := parquet_call(table.path, lambda: next(batches, None))) is not None:
+    batches = opened.iter_batches(batch_size=NUM_PER_BATCH, columns=wanted)
+    while (batch := parquet_call(path, lambda: next(batches, None))) is not None:
         yield {name: batch.column(name).to_pylist() for name in wanted}, batch.num_rows
 
 
 def _csv(source: Source, path: str) -> _Table:
     data = source.store.files(path).read(path, 0, NUM_SNIFFED)
     encoding = _encoding(data)
-    opened = io.TextIOWrapper(source.store.files(path).open(path), encoding=encoding, errors="replace", newline="")
-    names = next(csv.reader([opened.readline()], delimiter=_delimiter(data.decode(encoding, "replace"))), [])
-    opened.seek(0)
-    return _Table(path, [name.strip() for name in names], frozenset(), opened)
+    text = data.decode(encoding, "replace")
+    delimiter = _delimiter(text)
+    names = [name.strip() for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])]
+    files = source.store.files(path)
+    return _Table(path, names, frozenset(), partial(_csv_batches, path, files, encoding, delimiter))
 
 
 def _encoding(data: bytes) -> str:
@@ -132,20 +129,24 @@ def _delimiter(text: str) -> str:
     return max(DELIMITERS, key=first.count)
 
 
-def _csv_batches(table: _Table, wanted: list[str]) -> Iterator[tuple[Batch, int]]:
-    with table.opened as file:
-        first = file.readline()
-        rows = csv.reader(file, delimiter=_delimiter(first))
-        places = {name: table.names.index(name) for name in wanted}
+def _csv_batches(
+    path: str, files: FileSystem, encoding: str, delimiter: str, wanted: list[str]
+) -> Iterator[tuple[Batch, int]]:
+    with io.TextIOWrapper(files.open(path), encoding=encoding, errors="replace", newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter)
         try:
-            while batch := [row for row in islice(rows, NUM_PER_BATCH)]:
+            names = [name.strip() for name in next(rows)]
+            places = {name: names.index(name) for name in wanted}
+            while batch := list(islice(rows, NUM_PER_BATCH)):
                 some = [row for row in batch if row]
-                yield (
-                    {name: [row[at] if at < len(row) else None for row in some] for name, at in places.items()},
-                    len(some),
-                )
+                yield {name: _column(some, at) for name, at in places.items()}, len(some)
         except csv.Error as error:
-            raise UserError("table_damaged", value=table.path, reason=str(error)) from error
+            raise UserError("table_damaged", value=path, reason=str(error)) from error
+
+
+def _column(rows: list[list[str]], at: int) -> list[str | None]:
+    """Return a column of rows, some of which may be short."""
+    return [row[at] if at < len(row) else None for row in rows]
 
 
 def _entries(source: Source, table: _Table, columns: Columns, batch: Batch, numbers: range) -> Iterator[Entry]:
@@ -163,6 +164,9 @@ def _entries(source: Source, table: _Table, columns: Columns, batch: Batch, numb
         if not location:
             source.note("rows_without_picture", f"{name_in(folder_of(source), table.path)}:{number + 1}")
             continue
+        is_unseen = number < NUM_LOOKED_FOR and bool(columns.width) and not stamp
+        if is_unseen and not source.store.files(location).kind(location):
+            source.note("pictures_missing", name)
         yield Entry(
             name=name,
             location=location,

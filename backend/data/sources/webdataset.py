@@ -64,7 +64,9 @@ def shards(source: Source) -> list[str]:
         UserError: There is none.
     """
     found: list[str] = []
-    for path in expand(source.root):
+    # A folder may have braces in its name.
+    is_there = "{" in source.root and source.files.kind(source.root)
+    for path in [source.root] if is_there else expand(source.root):
         if "*" in path or "?" in path:
             found += source.files.glob(path)
         elif suffix_of(path) == ".tar":
