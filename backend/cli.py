@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from backend import cache_command, console, demo, preflight
-from backend.config import paths, presets, reference
-from backend.config.messages import DEFAULT_LANGUAGE, languages, system_language, translate
-from backend.config.problems import ConfigError, Problem, UserError, render
+from backend import cache_command, checkup, console, demo
+from backend.config import paths, reference
+from backend.config.messages import DEFAULT_LANGUAGE, languages, system_language
+from backend.config.problems import ConfigError, Problem, UserError
 from backend.config.root import TrainConfig, load
-from backend.data.scan import scan
-from backend.runs import gpu
-from backend.runs.layout import RunFolder, create_run
+from backend.launching import new_run
+from backend.runs.layout import RunFolder
 from backend.runs.queue import start_run
 
 FAILED, REFUSED = 1, 2
@@ -35,56 +35,12 @@ def _language(language: str) -> str:
     return language or system_language()
 
 
-def _say(key: str, language: str, **params: object) -> None:
-    typer.echo(translate(f"cli.{key}", language, **params))
-
-
-def _tell(problems: list[Problem], language: str) -> bool:
-    """Print problems to the error stream; returns whether one of them is an error."""
-    for problem in problems:
-        typer.echo(f"{translate(f'cli.{problem.level}', language)} {render(problem, language)}", err=True)
-    return any(problem.level == "error" for problem in problems)
-
-
 def _load(file: Path, sets: list[str]) -> TrainConfig:
     return paths.absolute(load(paths.resolve(str(file)), sets))
 
 
-def machine_memory(device: str) -> int:
-    """Return the memory in bytes that a training has: of the largest card, else of the machine."""
-    cards = [] if device == "cpu" else gpu.gpus()
-    return max((card.total_bytes for card in cards), default=0) or gpu.system().total_bytes
-
-
-def _examine(config: TrainConfig, language: str, runs_dir: str = "") -> bool:
-    """Print every problem and the plan; returns whether the configuration can run."""
-    found = scan(config.data)
-    planned, problems = preflight.preflight(
-        config,
-        found,
-        runs_dir=paths.runs_dir(runs_dir),
-        memory_bytes=machine_memory(config.hardware.device),
-        seconds_per_step=preflight.measured_seconds_per_step(config, paths.runs_dir(runs_dir)),
-    )
-    if _tell(problems, language):
-        return False
-    assert planned is not None, "a configuration without a plan has a problem"
-    typer.echo(preflight.sentence(config, planned, found, language))
-    _say("memory", language, size=preflight.gigabytes(planned.memory.total))
-    _say(
-        "disk",
-        language,
-        models=preflight.gigabytes(planned.disk.models),
-        rest=preflight.gigabytes(planned.disk.caches + planned.disk.checkpoints),
-    )
-    if planned.seconds is not None:
-        _say("time", language, time=console.clock(planned.seconds))
-    return True
-
-
 def _new_run(config: TrainConfig, runs_dir: str) -> RunFolder:
-    folder = paths.runs_dir(runs_dir)
-    return create_run(folder, config.output.name, presets.to_toml(presets.plain(config)))
+    return new_run(config, paths.runs_dir(runs_dir))
 
 
 def _find_run(name: str, runs_dir: str) -> RunFolder:
@@ -99,7 +55,7 @@ def _train(run: RunFolder, language: str, *, resume: bool = False) -> int:
     """Start a run and follow it; returns the exit code."""
     offset = run.events_path.stat().st_size if run.events_path.exists() else 0
     start_run(run, resume=resume)
-    _say("started", language, path=run.path)
+    checkup.say("started", language, path=run.path)
     return 0 if console.follow(run, language, offset=offset) else FAILED
 
 
@@ -118,19 +74,32 @@ def train(
     if file is None:
         raise typer.BadParameter("FILE.toml or --resume RUN is needed")
     config = _load(file, sets)
-    if not _examine(config, language, runs_dir):
+    if not checkup.may_run(config, language, runs_dir):
         raise typer.Exit(REFUSED)
     raise typer.Exit(_train(_new_run(config, runs_dir), language))
 
 
 @app.command()
-def check(file: File, sets: Sets = [], language: Language = "") -> None:  # noqa: B006
-    """List the problems of a configuration, and say what it comes to: 0 when it can run, else 1."""
+def check(
+    file: File,
+    sets: Sets = [],  # noqa: B006
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    look: Annotated[bool, typer.Option("--look", help="Decode every picture: damage, blur, copies.")] = False,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Let the Python files that it names be executed, as they are now.")
+    ] = False,
+    language: Language = "",
+) -> None:
+    """Say what is wrong with a configuration and its pictures, and what it comes to: 0 when it can run, else 1."""
     language = _language(language)
     try:
-        fine = _examine(_load(file, sets), language)
+        fine = checkup.check(_load(file, sets), language, as_json=as_json, look=look, trust_code=trust_code)
     except UserError as error:
-        fine = not _tell(_problems(error), language)
+        fine = False
+        if as_json:
+            typer.echo(json.dumps(checkup.refused_data(_problems(error), language), ensure_ascii=False, indent=2))
+        else:
+            checkup.tell(_problems(error), language)
     raise typer.Exit(0 if fine else 1)
 
 
@@ -175,7 +144,7 @@ def run_demo(sets: Sets = [], runs_dir: RunsDir = "", language: Language = "") -
     """Train the embedded demo and say where its pictures and its LoRA are."""
     language = _language(language)
     config = _load(demo.PRESET, sets)
-    if not _examine(config, language, runs_dir):
+    if not checkup.may_run(config, language, runs_dir):
         raise typer.Exit(REFUSED)
     run = _new_run(config, runs_dir)
     code = _train(run, language)
@@ -187,7 +156,7 @@ def run_demo(sets: Sets = [], runs_dir: RunsDir = "", language: Language = "") -
             ("model", results.model),
         ):
             if path is not None:
-                _say(f"demo_{key}", language, path=path)
+                checkup.say(f"demo_{key}", language, path=path)
     raise typer.Exit(code)
 
 
@@ -203,5 +172,5 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        _tell(_problems(error), system_language())
+        checkup.tell(_problems(error), system_language())
         sys.exit(REFUSED)

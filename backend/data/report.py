@@ -40,6 +40,7 @@ __all__ = [
     "Report",
     "apply_fix",
     "make_report",
+    "report_of",
     "survey",
 ]
 
@@ -77,11 +78,16 @@ def survey(config: TrainConfig, found: Scan, *, index: Index | None = None, seen
 def make_report(config: TrainConfig, found: Scan, *, index: Index | None = None, seen: Seen | None = None) -> Report:
     """Return the report of a configuration; arguments and errors as `survey`."""
     shown = survey(config, found, index=index, seen=seen)
+    return report_of(shown, find(shown))
+
+
+def report_of(shown: View, findings: tuple[Finding, ...]) -> Report:
+    """Return the report of what was gathered and found already."""
     rows, total = reports(shown)
     return Report(
         datasets=rows,
         total=total,
-        findings=find(shown),
-        count=count(shown.schedule, config.training),
+        findings=findings,
+        count=count(shown.schedule, shown.config.training),
         num_looked=shown.seen.num_looked,
     )

@@ -26,7 +26,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from backend.config import paths
+from backend.config.datasets import DatasetConfig
 from backend.config.problems import UserError
+from backend.config.root import TrainConfig
 from backend.data.captions import caption_rng, draw_key
 from backend.data.datasets import Dataset
 from backend.data.records import ImageRecord, Scan
@@ -107,6 +109,30 @@ def open_all(found: Scan) -> dict[int, UserCode]:
             assert code is not None
             opened[dataset.index] = code
     return opened
+
+
+def freeze(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Copy the confirmed code of a configuration into a run's folder, and return the configuration that names it there.
+
+    A run goes on as it began when the file is changed later. Code that was not confirmed stays where it is: the run
+    refuses it.
+    """
+    trusted = _trusted()
+
+    def frozen(dataset: DatasetConfig) -> DatasetConfig:
+        if not dataset.code_path.strip():
+            return dataset
+        source = _read(paths.resolve(dataset.code_path), "data.datasets")
+        digest = hashlib.sha256(source).hexdigest()
+        if digest not in trusted:
+            return dataset
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{digest[:12]}.py"
+        target.write_bytes(source)
+        return dataset.model_copy(update={"code_path": str(target)})
+
+    datasets = [frozen(dataset) for dataset in config.data.datasets]
+    return config.model_copy(update={"data": config.data.model_copy(update={"datasets": datasets})})
 
 
 def count(records: Iterable[ImageRecord]) -> Counters:
