@@ -78,7 +78,8 @@ def test_check_says_what_the_run_comes_to(cli: Run, config_path: Path) -> None:
     done = cli("check", config_path.name, "--lang", "zh-CN", "--set", "training.batch_size=5")
     assert "4 张图" in done.stdout
     assert "= 6 步" in done.stdout
-    assert not (config_path.parent / "home").exists(), "checking writes nothing"
+    written = {path.name for path in (config_path.parent / "home").rglob("*") if path.is_file()}
+    assert {name.partition("-")[0] for name in written} == {"index.sqlite"}, "checking writes nothing else"
 
 
 def test_check_lists_every_problem_with_its_path(cli: Run, config_path: Path) -> None:
@@ -87,10 +88,88 @@ def test_check_lists_every_problem_with_its_path(cli: Run, config_path: Path) ->
     assert "training.bach_size" in done.stderr
     assert "'batch_size'" in done.stderr
     assert "'adapter.rank'" in done.stderr
-    done = cli("check", config_path.name, "--set", "data.random_crop=true", "--set", "data.width=63")
+    done = cli("check", config_path.name, "--set", "data.crop=random", "--set", "data.width=63")
     assert done.returncode == 1
-    assert "data.random_crop" in done.stderr
+    assert "data.crop" in done.stderr
     assert "data.width" in done.stderr
+
+
+@pytest.fixture
+def flawed_path(config_path: Path) -> Path:
+    """The configuration with a caption missing, a copy, a picture cut short, and code of the user's."""
+    folder = config_path.parent / "my 图片"
+    noise = Image.effect_noise((64, 64), 80)
+    noise.save(folder / "0.png")
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    noise.save(folder / "cut.png")
+    (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:600])
+    (folder / "cut.txt").write_text("cut", encoding="utf-8")
+    return config_path
+
+
+def test_check_tells_of_the_pictures_and_how_to_mend_it(cli: Run, flawed_path: Path) -> None:
+    done = cli("check", flawed_path.name)
+    assert done.returncode == 0, done.stderr
+    assert "my 图片 [training]: 6 pictures, 18 samples in the first epoch" in done.stdout
+    assert "buckets (1): 64x64: 6" in done.stdout
+    assert "captions: 1 missing or empty" in done.stdout
+    assert "red square 1" in done.stdout
+    assert "WARNING data.datasets[0].path: 1 picture(s) have no caption: copy.png." in done.stderr
+    assert "can be mended: Leave out 1 (data.datasets[0].exclude)" in done.stderr
+    assert "exact copies" not in done.stderr
+    done = cli("check", flawed_path.name, "--look", "--lang", "zh-CN")
+    assert "1 个文件与别的图完全相同" in done.stderr
+    assert "my 图片/copy.png" in done.stderr
+    assert "已损坏" in done.stderr
+    assert "cut.png" in done.stderr
+    # What was seen stays known.
+    assert "exact copies" in cli("check", flawed_path.name).stderr
+
+
+def test_check_speaks_json(cli: Run, flawed_path: Path) -> None:
+    done = cli("check", flawed_path.name, "--json", "--look")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["version"], told["ok"], told["num_looked"]) == (1, True, 6)
+    assert told["plan"]["total_steps"] == 18
+    assert told["plan"]["epoch_steps"] == [9, 9]
+    (row,) = told["datasets"]
+    assert (row["title"], row["num_images"], row["num_samples"]) == ("my 图片", 6, 18)
+    assert row["buckets"][0]["size"] == [64, 64]
+    findings = {finding["code"]: finding for finding in told["findings"]}
+    assert findings["images_duplicated"]["level"] == "warning"
+    (fix,) = findings["images_duplicated"]["fixes"]
+    assert fix["changes"] == [{"path": "data.datasets[0].exclude", "value": ["copy.png"]}]
+    assert {problem["code"] for problem in told["problems"]} >= {"images_duplicated", "images_damaged"}
+    # A fix is a change of the configuration, that can be given back.
+    exclude = json.dumps(["copy.png", "cut.png"])
+    data = presets.read(flawed_path)
+    data["data"]["datasets"][0]["exclude"] = json.loads(exclude)
+    presets.save(flawed_path, data)
+    told = json.loads(cli("check", flawed_path.name, "--json").stdout)
+    assert not {"images_duplicated", "images_damaged"} & {finding["code"] for finding in told["findings"]}
+    assert told["total"]["num_images"] == 4
+    refused = cli("check", flawed_path.name, "--json", "--set", "training.bach_size=3")
+    assert refused.returncode == 1
+    told = json.loads(refused.stdout)
+    assert (told["ok"], told["plan"], told["problems"][0]["path"]) == (False, None, "training.bach_size")
+
+
+def test_code_is_executed_only_once_confirmed(cli: Run, config_path: Path) -> None:
+    code = config_path.with_name("code.py")
+    code.write_text("def num_repeats(img_key, img_md, **kwargs):\n    return 5\n", encoding="utf-8")
+    data = presets.read(config_path)
+    data["data"]["datasets"][0]["code_path"] = "code.py"
+    presets.save(config_path, data)
+    done = cli("check", config_path.name)
+    assert done.returncode == 1
+    assert "data.datasets[0].code_path" in done.stderr
+    assert "sha256" in done.stderr
+    assert cli("train", config_path.name).returncode == 2
+    done = cli("check", config_path.name, "--trust-code")
+    assert done.returncode == 0, done.stderr
+    assert "20 samples in the first epoch" in done.stdout
+    assert cli("check", config_path.name).returncode == 0
 
 
 def test_what_cannot_be_read_is_told_without_a_traceback(cli: Run, config_path: Path) -> None:
