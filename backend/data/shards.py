@@ -82,7 +82,8 @@ class ShardStore:
         self.folder = folder
         self.compress = compress
         self.entries: dict[str, Entry] = {}
-        self._known: set[str] = set()
+        # The keys of each shard that was taken in; two runs may have made the same entry, and the later one counts.
+        self._held: dict[Path, set[str]] = {}
         self._open: dict[Path, _Shard] = {}
         self._lock = threading.RLock()
         self.refresh()
@@ -97,8 +98,8 @@ class ShardStore:
         """Take in the shards that appeared since the last look; one that cannot be read is removed: it is a cache."""
         with self._lock:
             for path in self.shards():
-                if path.name not in self._known:
-                    self._known.add(path.name)
+                if path not in self._held:
+                    self._held[path] = set()
                     self._take_in(path)
 
     def _take_in(self, path: Path) -> None:
@@ -118,6 +119,7 @@ class ShardStore:
             rows.setdefault(key, []).append((name, info))
         for key, checksum in checksums.items():
             self.entries[key] = Entry(path, tuple(sorted(rows[key])), checksum, about.get(key, {}))
+        self._held[path] = set(checksums)
         return None
 
     def __contains__(self, key: str) -> bool:
@@ -195,14 +197,15 @@ class ShardStore:
     def drop(self, keys: set[str], *, only: Path | None = None) -> int:
         """Remove entries by writing their shards again without them; returns the bytes that became free."""
         freed = 0
-        for path in {self.entries[key].shard for key in keys if key in self.entries}:
-            if only is not None and path != only:
+        for path, held in list(self._held.items()):
+            if not held & keys or (only is not None and path != only) or not path.exists():
                 continue
             before = path.stat().st_size
-            kept = [key for key, entry in self.entries.items() if entry.shard == path and key not in keys]
+            kept = [key for key in held - keys if self.entries[key].shard == path]
             fresh = self._write([(key, self.get(key), self.entries[key].about) for key in kept])
-            for key in [key for key, entry in self.entries.items() if entry.shard == path]:
-                del self.entries[key]
+            for key in held:
+                if key in self.entries and self.entries[key].shard == path:
+                    del self.entries[key]
             self._forget(path)
             freed += before - (fresh.stat().st_size if fresh else 0)
         self.refresh()

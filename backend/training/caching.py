@@ -37,8 +37,8 @@ TEXT_BATCH = 16
 NUM_DECODERS = 4
 # Batches whose pictures are read ahead of the one that is encoded.
 AHEAD = 4
-# How often a filling run looks for what other runs have written meanwhile, in batches.
-LOOK_EVERY = 16
+# How often a filling run looks for what other runs have written meanwhile, and notes what it has read, in batches.
+LOOK_EVERY = 8
 # Without a cache, so many pictures at most are decoded before training; of more, a bad one is found in its turn.
 CHECKED_AHEAD = 20_000
 
@@ -138,6 +138,7 @@ def fill_latents(
                 break
             if number % LOOK_EVERY == LOOK_EVERY - 1:
                 cache.store.refresh()
+                filler.pictures.remember()
             entries = _encode(chunk, results, family, cache, bad)
             if written is not None:
                 written.result()
@@ -299,7 +300,7 @@ def fill_texts(
     """
     warn_of_damage(cache.store, filler)
     captions = {cache.key(text): text for text in _captions(placements, measured, filler)}
-    lacking = [key for key in captions if key not in cache.store]
+    lacking = sorted(key for key in captions if key not in cache.store)  # in the same order in every process
     work = [(key, captions[key]) for key in filler.share(lacking, cache.store)]
     with cache.store.writer() as writer:
         for start in range(0, len(work), TEXT_BATCH):

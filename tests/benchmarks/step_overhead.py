@@ -52,7 +52,7 @@ def open_run(home: Path, *, size: int, width: int, device: str) -> Session:
     write_pictures(home / "pictures", 8)
     overlay = {
         "data": {"width": size, "height": size, "enable_bucket": False},
-        "cache": {"text_embeddings": True},
+        "cache": {"text_embeddings": "disk"},
         "training": {"num_epochs": 100000, "batch_size": 1},
         "output": {"checkpoint_every_n_steps": 0},
         "hardware": {"device": device},

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pytest
 import s3fs
@@ -135,6 +136,19 @@ def test_every_other_source_on_s3(bucket, server: str, tmp_path: Path) -> None:
         assert {(item.width, item.height) for item in found.images} == {(40, 30)}
     found = look(f"s3://{bucket.name}/shards/*.tar", endpoint_url=server)
     assert [item.name for item in found.images] == ["0.tar/a.jpg", "1.tar/b.jpg"]
+
+
+def test_a_saved_data_set_of_hugging_face_on_s3(bucket, server: str, tmp_path: Path) -> None:
+    rows = {"image": [{"bytes": picture("blue"), "path": None}], "text": ["a"], "width": [40], "height": [30]}
+    data = datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image())
+    data.save_to_disk(str(tmp_path / "saved"))
+    for path in (tmp_path / "saved").iterdir():
+        bucket(f"saved/{path.name}", path.read_bytes())
+    found = look(f"s3://{bucket.name}/saved", endpoint_url=server, source="huggingface")
+    assert told(found) == [("train/0", ("a",), "")]
+    assert (found.images[0].width, found.images[0].height) == (40, 30)
+    store = open_store(found.datasets[0])
+    assert read_rgb(store.read(found.images[0].location)).getpixel((3, 3)) == (0, 0, 254)
 
 
 def test_buckets_and_folders_that_are_not_there(bucket, server: str) -> None:

@@ -18,12 +18,12 @@ CASES: dict[str, dict[str, Any]] = {
         "adapter": {"dropout": 0.2},
     },
     "pixels, mirrored, shuffled, dropped captions, two threads": {
-        "cache": {"latents": False},
+        "cache": {"latents": "off"},
         "data": {
             "flip_augmentation": True,
             "shuffle_caption": True,
             "caption_dropout_rate": 0.3,
-            "random_crop": True,
+            "crop": "random",
             "num_workers": 2,
         },
         "noise": {"noise_offset": 0.1},
@@ -31,7 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "prodigy with min-snr": {
         "optimizer": {"kind": "prodigy", "learning_rate": 1.0},
         "loss": {"min_snr_gamma": 5.0},
-        "cache": {"text_embeddings": True},
+        "cache": {"text_embeddings": "disk"},
     },
     "adamw in 8 bits": {
         "optimizer": {"kind": "adamw8bit"},
