@@ -143,7 +143,7 @@ class Index:
         Raises:
             UserError: It has to be read and cannot be.
         """
-        key = (record.location, record.stamp)
+        key = (record.location, record.stamp or store.stamp(record.location))
         known = self.find(Content, [key]).get(record.location)
         if known is None:
             known = Content(hashlib.sha256(store.read(record.location)).hexdigest())

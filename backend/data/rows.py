@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from backend.config.paths import is_address
 from backend.config.problems import UserError
 from backend.data.filesystems import FileSystem
 
@@ -104,15 +105,16 @@ def parquet_call(table: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except (ArrowException, OSError) as error:
-        raise UserError("table_damaged", value=table, reason=str(error).splitlines()[0]) from error
+        raise UserError("table_damaged", value=table, reason=next(iter(str(error).splitlines()), "")) from error
 
 
 class HuggingFaceRows:
     """Reads cells of Hugging Face data sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint_url: str = "") -> None:
+        self.endpoint_url = endpoint_url
         self._lock = threading.Lock()
-        self._opened: dict[tuple[str, str], Any] = {}
+        self._opened: dict[tuple[str, str, str], Any] = {}
 
     def read(self, path: str, split: str, column: str, row: int) -> bytes:
         """Return the picture in a cell.
@@ -120,15 +122,15 @@ class HuggingFaceRows:
         Raises:
             UserError: The data set or the cell cannot be read.
         """
-        key = (path, split)
+        key = (path, split, column)
         with self._lock:
             if key not in self._opened:
-                self._opened[key] = open_hub(path, split)
+                self._opened[key] = open_hub(path, split, self.endpoint_url).select_columns([column])
             opened = self._opened[key]
         return picture_bytes(opened[row][column], f"{path}, {row}")
 
 
-def open_hub(path: str, split: str) -> Any:
+def open_hub(path: str, split: str, endpoint_url: str = "") -> Any:
     """Open a data set of the `datasets` library, a folder of save_to_disk or an id of the hub; pictures stay encoded.
 
     Raises:
@@ -139,9 +141,13 @@ def open_hub(path: str, split: str) -> Any:
     except ImportError as error:
         raise UserError("package_missing", value=path, package="datasets", extra="huggingface") from error
     try:
-        opened = datasets.load_from_disk(path) if Path(path).is_dir() else datasets.load_dataset(path)
+        if is_address(path):
+            opened = datasets.load_from_disk(path, storage_options={"endpoint_url": endpoint_url or None})
+        else:
+            opened = datasets.load_from_disk(path) if Path(path).is_dir() else datasets.load_dataset(path)
     except Exception as error:  # the library raises what it finds: of the network, of files, of scripts
-        raise UserError("hub_data_unreadable", value=path, reason=str(error).strip().splitlines()[0]) from error
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError("hub_data_unreadable", value=path, reason=reason) from error
     if isinstance(opened, dict):
         if split not in opened:
             raise UserError("split_missing", value=split, found=", ".join(opened))

@@ -49,7 +49,7 @@ class Store:
         self._lock = threading.Lock()
         self._remote: dict[str, RemoteFiles] = {}
         self._tables = ParquetRows(self.files)
-        self._hub = HuggingFaceRows()
+        self._hub = HuggingFaceRows(endpoint_url)
 
     def files(self, location: str) -> FileSystem:
         """Return the file system that a location is in.

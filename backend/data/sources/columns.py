@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from backend.config.paths import location
 from backend.config.problems import UserError
@@ -73,3 +74,11 @@ def folder_of(source: Source) -> str:
     """Return what the names in a file count from: the folder that is given, else the file's own."""
     given = source.dataset.config.image_dir.strip()
     return location(given) if given else source.root.rstrip("/\\").replace("\\", "/").rpartition("/")[0]
+
+
+def size_of(value: Any) -> int:
+    """Return a cell as a number of pixels; 0 where it is none, and the picture is asked itself."""
+    try:
+        return max(0, int(value or 0))
+    except (TypeError, ValueError, OverflowError):
+        return 0

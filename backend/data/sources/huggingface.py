@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.data.rows import open_hub
 from backend.data.sources.base import Entry, Source
-from backend.data.sources.columns import Columns, choose
+from backend.data.sources.columns import Columns, choose, size_of
 from backend.data.stores import hub_cell
 from backend.data.texts import one_text, texts
 
@@ -22,7 +22,7 @@ def read(source: Source) -> Iterator[Entry]:
     """
     config = source.dataset.config
     split = config.split
-    opened = open_hub(source.root, split)
+    opened = open_hub(source.root, split, config.endpoint_url)
     pictures = frozenset(name for name, feature in opened.features.items() if type(feature).__name__ == "Image")
     columns = choose(source, source.root, list(opened.features), pictures)
     written = list(opened.features) if config.code_path else columns.all()
@@ -42,6 +42,8 @@ def _entry(source: Source, columns: Columns, row: dict[str, Any], number: int, s
         name=f"{config.split}/{number}",
         location=hub_cell(source.root, config.split, columns.image, number),
         stamp=stamp,
+        width=size_of(row[columns.width]) if columns.width else 0,
+        height=size_of(row[columns.height]) if columns.height else 0,
         captions=tuple(text for name in columns.captions for text in texts(row[name])),
         description=one_text(row[columns.description]) if columns.description else "",
         class_tokens=config.class_tokens,

@@ -15,7 +15,7 @@ from backend.config.problems import UserError
 from backend.data.filesystems import FileSystem
 from backend.data.rows import open_parquet, parquet_call
 from backend.data.sources.base import Entry, Source, suffix_of
-from backend.data.sources.columns import ENCODED, Columns, choose, folder_of
+from backend.data.sources.columns import ENCODED, Columns, choose, folder_of, size_of
 from backend.data.sources.finder import located, name_in
 from backend.data.stores import cell
 from backend.data.texts import one_text, texts
@@ -171,8 +171,8 @@ def _entries(source: Source, table: _Table, columns: Columns, batch: Batch, numb
             name=name,
             location=location,
             stamp=stamp,
-            width=_size(width),
-            height=_size(height),
+            width=size_of(width),
+            height=size_of(height),
             captions=tuple(text for value in written for text in texts(value)),
             description=one_text(description),
             class_tokens=config.class_tokens,
@@ -201,10 +201,3 @@ def _pictures(
             continue
         location = located(base, one_text(value), files)
         yield name_in(base, location), location, ""
-
-
-def _size(value: Any) -> int:
-    try:
-        return max(0, int(value or 0))
-    except (TypeError, ValueError, OverflowError):  # no number: the picture is asked itself
-        return 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
+from backend.config.paths import is_address
 from backend.config.problems import UserError
 from backend.data.images import EXTENSIONS
 from backend.data.index import ShardListing
@@ -65,7 +66,7 @@ def shards(source: Source) -> list[str]:
     """
     found: list[str] = []
     # A folder may have braces in its name.
-    is_there = "{" in source.root and source.files.kind(source.root)
+    is_there = "{" in source.root and not is_address(source.root) and source.files.kind(source.root)
     for path in [source.root] if is_there else expand(source.root):
         if "*" in path or "?" in path:
             found += source.files.glob(path)
