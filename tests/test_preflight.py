@@ -14,6 +14,8 @@ from backend import preflight
 from backend.config import paths, presets
 from backend.config.messages import languages
 from backend.config.root import TrainConfig, parse
+from backend.data import quality
+from backend.data.index import Index
 from backend.data.scan import Scan, scan
 from backend.estimates import GIB, estimate_memory, num_saves
 from backend.families import specs
@@ -292,3 +294,44 @@ def test_it_is_an_error_when_no_picture_is_left(pictures: Path, tiny_folder: Cal
     planned, problems = preflight.preflight(config)
     assert planned is None
     assert ("error", "nothing_left") in [(problem.level, problem.code) for problem in problems]
+
+
+def test_findings_about_pictures_are_told_once(pictures: Path, tiny_folder: Callable[[str], Path]) -> None:
+    (pictures / "0.txt").unlink()
+    (pictures / "1.txt").write_text("", encoding="utf-8")
+    (pictures / "2.txt").write_text("cat " * 90, encoding="utf-8")
+    Image.new("RGB", (20, 20), "blue").save(pictures / "small.png")
+    (pictures / "small.txt").write_text("small", encoding="utf-8")
+    examined = preflight.examine(configured(pictures, tiny_folder("sd15")))
+    found = [problem.code for problem in examined.problems]
+    assert sorted(found) == ["captions_empty", "captions_long", "captions_missing", "images_small"]
+    assert examined.plan is not None
+    names = {finding.problem.code: finding.names for finding in examined.findings}
+    assert names["captions_missing"] == ("pictures/0.png",)
+    assert names["captions_empty"] == ("pictures/1.png",)
+    # What is only worth knowing speaks against nothing.
+    assert "batches_filled" in names
+    assert codes(examined.problems).keys().isdisjoint({"batches_filled", "captions_duplicated"})
+
+
+def test_only_what_was_seen_before_is_told_of_pixels(pictures: Path, tiny_folder: Callable[[str], Path]) -> None:
+    config = configured(pictures, tiny_folder("sd15"))
+    noise = Image.effect_noise((64, 64), 90)
+    for name in ("0.png", "1.png"):
+        noise.save(pictures / name)
+    found = scan(config.data)
+    assert codes(preflight.preflight(config, found)[1]) == {}
+    with Index(paths.cache_dir()) as index:
+        quality.look(found, index)
+    assert codes(preflight.preflight(config, found)[1])["images_duplicated"] == "warning"
+
+
+def test_a_broken_vocabulary_is_told(pictures: Path, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "model" / "tokenizer").mkdir(parents=True)
+    for path in tiny_folder("sd15").iterdir():
+        if path.name != "tokenizer":
+            (tmp_path / "model" / path.name).symlink_to(path)
+    (tmp_path / "model" / "tokenizer" / "tokenizer.json").write_text("{")
+    planned, problems = preflight.preflight(configured(pictures, tmp_path / "model"))
+    assert planned is None
+    assert "tokenizer_unreadable" in codes(problems)
