@@ -30,7 +30,7 @@ NUM_BUCKETS = 8
 NUM_TAGS = 12
 
 
-def say(key: str, language: str, **params: object) -> None:
+def announce(key: str, language: str, **params: object) -> None:
     """Print one of the texts of the command line."""
     typer.echo(translate(f"cli.{key}", language, **params))
 
@@ -151,20 +151,20 @@ def _tell_dataset(row: DatasetReport, language: str) -> None:
     numbers = {"images": row.num_images, "samples": row.num_samples}
     if row.role:
         role = translate(f"choice.datasets.role.{row.role}", language)
-        say("data.images", language, title=row.title, role=role, **numbers)
+        announce("data.images", language, title=row.title, role=role, **numbers)
     else:
-        say("data.total", language, title=translate("cli.data.all", language), **numbers)
+        announce("data.total", language, title=translate("cli.data.all", language), **numbers)
     if row.num_validation:
-        say("data.validation", language, num=row.num_validation)
+        announce("data.validation", language, num=row.num_validation)
     buckets = sorted(row.buckets, key=lambda bucket: -bucket.num_images)
     shown = ", ".join(f"{b.size[0]}x{b.size[1]}: {b.num_images}" for b in buckets[:NUM_BUCKETS])
     if buckets:
         more = " ..." if len(buckets) > NUM_BUCKETS else ""
-        say("data.buckets", language, num=len(buckets), shown=shown + more)
+        announce("data.buckets", language, num=len(buckets), shown=shown + more)
     if row.crops:
-        say("data.crops", language, share=f"{row.crops[0].share:.0%}")
+        announce("data.crops", language, share=f"{row.crops[0].share:.0%}")
     captions = row.captions
-    say(
+    announce(
         "data.captions",
         language,
         missing=captions.num_missing + captions.num_empty,
@@ -174,22 +174,22 @@ def _tell_dataset(row: DatasetReport, language: str) -> None:
     )
     if row.tags:
         tags = ", ".join(f"{tag} {number}" for tag, number in row.tags[:NUM_TAGS])
-        say("data.tags", language, shown=tags + (" ..." if len(row.tags) > NUM_TAGS else ""))
+        announce("data.tags", language, shown=tags + (" ..." if len(row.tags) > NUM_TAGS else ""))
 
 
 def _tell_plan(config: TrainConfig, examined: preflight.Examined, found: Scan, language: str) -> None:
     planned = examined.plan
     assert planned is not None, "a configuration without a plan has a problem"
     typer.echo(preflight.sentence(config, planned, found, language))
-    say("memory", language, size=preflight.gigabytes(planned.memory.total))
-    say(
+    announce("memory", language, size=preflight.gigabytes(planned.memory.total))
+    announce(
         "disk",
         language,
         models=preflight.gigabytes(planned.disk.models),
         rest=preflight.gigabytes(planned.disk.caches + planned.disk.checkpoints),
     )
     if planned.seconds is not None:
-        say("time", language, time=console.clock(planned.seconds))
+        announce("time", language, time=console.clock(planned.seconds))
 
 
 def as_data(examined: preflight.Examined, report: Report | None, language: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _train(run: RunFolder, language: str, *, resume: bool = False) -> int:
     """Start a run and follow it; returns the exit code."""
     offset = run.events_path.stat().st_size if run.events_path.exists() else 0
     start_run(run, resume=resume)
-    checkup.say("started", language, path=run.path)
+    checkup.announce("started", language, path=run.path)
     return 0 if console.follow(run, language, offset=offset) else FAILED
 
 
@@ -156,7 +156,7 @@ def run_demo(sets: Sets = [], runs_dir: RunsDir = "", language: Language = "") -
             ("model", results.model),
         ):
             if path is not None:
-                checkup.say(f"demo_{key}", language, path=path)
+                checkup.announce(f"demo_{key}", language, path=path)
     raise typer.Exit(code)
 
 

@@ -22,6 +22,9 @@ CALLS = (
     (r"""\bProblem\(\s*["'](?:error|warning)["'],\s*["'](\w+)["']""", "problem.{}"),
     (r"""\b_problem\(\s*["'](?:error|warning)["'],\s*["'](\w+)["']""", "problem.{}"),
     (r"""\b_finding\(\s*["']\w+["'],\s*["'](\w+)["']""", "doctor.{}"),
+    (r"""\b_finding\(\s*view,\s*["']\w+["'],\s*["'](\w+)["']""", "problem.{}"),
+    (r"""\bFix\(\s*["'](\w+)["']""", "fix.{}"),
+    (r"""\bannounce\(\s*["']([\w.]+)["']""", "cli.{}"),
     (r"""\bsay\(\s*["'](\w+)["']""", "launch.{}"),
 )
 
