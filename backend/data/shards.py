@@ -7,6 +7,7 @@ a checksum; a damaged one counts as missing. Each writer has shards of its own: 
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import re
@@ -41,6 +42,8 @@ VERIFIED = "verified.json"
 SHARD_BYTES, SHARD_ENTRIES, SHARD_SECONDS = 256 * 1024**2, 20_000, 15.0
 # Shards of a writer that are smaller are joined when it is done.
 SMALL_BYTES = 64 * 1024**2
+# Small shards of others are joined, too, when they are so old that their writer was killed.
+LEFT_BEHIND_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +297,13 @@ def _stamp(path: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns]
 
 
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
+
+
 def _remove(path: Path) -> None:
     with suppress(OSError):  # Windows keeps a file that another run has open; a later cleaning removes it
         path.unlink(missing_ok=True)
@@ -317,8 +327,10 @@ class ShardWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.flush()
-        if error is None:
-            self.store.join_small(self.written)
+        if error is None and self.written:
+            before = time.time() - LEFT_BEHIND_SECONDS
+            left = [path for path in self.store.shards() if path not in self.written and _written_at(path) < before]
+            self.store.join_small([*left, *self.written])
 
     def put(self, key: str, tensors: Tensors, about: Mapping[str, Any]) -> None:
         """Add an entry.

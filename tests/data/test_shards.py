@@ -79,6 +79,18 @@ def test_many_small_writes_end_in_few_files(tmp_path: Path) -> None:
     assert all(same(ShardStore(tmp_path).get(str(number))) for number in range(20))
 
 
+def test_what_a_killed_writer_left_is_joined_by_a_later_one(tmp_path: Path) -> None:
+    killed = ShardStore(tmp_path).writer()
+    for key in "abc":
+        killed.put(key, TENSORS, {})
+        killed.flush()
+    for path in killed.written[:2]:
+        os.utime(path, (0, 0))
+    fill(tmp_path, ["d"])
+    assert len(ShardStore(tmp_path).shards()) == 2, "the third may have a writer that still lives"
+    assert all(same(ShardStore(tmp_path).get(key)) for key in "abcd")
+
+
 def test_a_shard_is_written_when_it_is_large_or_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     store = ShardStore(tmp_path)

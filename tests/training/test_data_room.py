@@ -197,7 +197,6 @@ def test_caching_that_is_killed_goes_on_where_it_was(tmp_path: Path, tiny_folder
     # What was read before the last note of it is read again, to see that it is there.
     assert num_encoded(run) <= 40 - kept + 8 * VAE_BATCH - 1
     assert len(ShardStore(tmp_path / "cache" / "latents").entries) == 40
-    assert len(ShardStore(tmp_path / "cache" / "latents").shards()) < 10
 
 
 def test_two_runs_that_fill_one_cache_at_once_help_each_other(tmp_path: Path, tiny_folder: Tiny) -> None:
