@@ -103,7 +103,8 @@ def _connected(protocol: str, endpoint_url: str) -> Any:
         raise UserError("address_unknown", value=f"{protocol}://") from error
     options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
     if protocol == "s3":
-        options |= {"endpoint_url": endpoint_url or None, "config_kwargs": _limits()}
+        # Pictures are small: one request each, without one for the size before it.
+        options |= {"endpoint_url": endpoint_url or None, "config_kwargs": _limits(), "max_concurrency": 1}
     system = kind(**options)
     system.retries = NUM_ATTEMPTS
     return system

@@ -170,11 +170,11 @@ def _take_caption(entry: Entry, caption: CaptionFile | UserError, source: Source
 
 def _record(entry: Entry, source: Source, mask: str, conditioning: str) -> ImageRecord:
     dataset = source.dataset
-    captions = entry.captions
+    captions, description = entry.captions, entry.description
     if dataset.rules.caption_source != "file":
         by_name = dataset.rules.caption_source == "filename"
-        captions = (stem_of(entry.name).rpartition("/")[2],) if by_name else ()
-    if not any(captions) and not entry.description and (captions or not entry.class_tokens):
+        captions, description = (stem_of(entry.name).rpartition("/")[2],) if by_name else (), ""
+    if not any(captions) and not description and (captions or not entry.class_tokens):
         source.note("captions_missing", entry.name)
     return ImageRecord(
         dataset=dataset.index,
@@ -184,7 +184,7 @@ def _record(entry: Entry, source: Source, mask: str, conditioning: str) -> Image
         width=entry.width,
         height=entry.height,
         captions=captions,
-        description=entry.description,
+        description=description,
         class_tokens=entry.class_tokens,
         num_repeats=entry.num_repeats,
         mask=mask,

@@ -63,6 +63,13 @@ def test_the_rich_layout_keeps_both_captions_and_what_code_may_ask_for(draw, tmp
     assert record.metadata == RICH
 
 
+def test_names_or_one_text_take_the_place_of_what_the_file_says(draw, tmp_path: Path) -> None:
+    draw("a.png")
+    path = write(tmp_path / "meta.json", {"one": RICH})
+    assert told(look(path, caption_source="filename")) == [("pictures/a.png", ("a",), "")]
+    assert [item.text for item in look(path, caption_source="fixed", class_tokens="x").images] == ["x"]
+
+
 def test_lists_and_plain_captions(draw, tmp_path: Path) -> None:
     draw("a.png")
     draw("b.png")
