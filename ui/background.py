@@ -90,6 +90,7 @@ class Slot(Generic[Answer]):
         if not job.ended.wait(wait):
             return Progress(job.num_done, job.num_total, time.monotonic() - job.started)
         if job.error is not None:
+            self.forget()  # the next to ask tries again
             raise job.error
         answer: Answer | Cancelled = job.answer
         return answer

@@ -16,10 +16,12 @@ from backend.config.data import DataSection
 from backend.config.problems import Problem
 from backend.config.root import TrainConfig
 from backend.data import datasets, quality, scan
+from backend.data.findings import Finding
 from backend.data.index import Index
 from backend.data.quality import Seen
 from backend.data.records import ImageRecord, Scan
-from backend.data.report import Report, make_report
+from backend.data.report import Report, report_of
+from backend.data.statistics import View
 from backend.families.detect import Detection, detect, is_hub_id
 from ui import background, machine, quick_plan
 from ui.background import Cancelled, Job, Progress, Slot
@@ -28,10 +30,7 @@ from ui.background import Cancelled, Job, Progress, Slot
 NOT_SCANNED = frozenset(
     {"name", "role", "num_repeats", "num_samples", "weight", "loss_weight", "start_epoch", "end_epoch", "batch_size"}
 ) | {"validation_split"}
-# What a report depends on, beside the pictures.
-REPORTED = {"model", "data", "training", "hardware", "cache"}
 LEVELS = ("error", "warning", "info")
-REVIEW_SECONDS = 10.0
 SCANNED_RULES = ("caption_source", "caption_extension")
 
 
@@ -39,8 +38,9 @@ SCANNED_RULES = ("caption_source", "caption_extension")
 class Findings:
     """What the pages show. `config` is None when the values are refused.
 
-    `waiting` says that the pictures are still being looked through, or that the user ended that; then there is no scan.
-    `number` is that of the scan, as the addresses of its pictures have it.
+    `waiting` says that the pictures are still being looked through (there is no scan yet), that the plan is being made
+    (there is a scan), or that the user ended that. `number` is that of the scan, as the addresses of its pictures have
+    it. `shown` is what a report is made from.
     """
 
     config: TrainConfig | None
@@ -50,6 +50,13 @@ class Findings:
     problems: tuple[Problem, ...]
     waiting: Progress | Cancelled | None = None
     number: int = 0
+    findings: tuple[Finding, ...] = ()
+    shown: View | None = None
+
+    @property
+    def stage(self) -> str:
+        """What is waited for: the scan or the plan."""
+        return "scan" if self.scan is None else "plan"
 
     @property
     def images(self) -> tuple[ImageRecord, ...]:
@@ -68,6 +75,7 @@ class Finder:
         self._runs_dir = runs_dir
         self._lock = threading.Lock()
         self._scans: Slot[Scan] = Slot()
+        self._plans: Slot[preflight.Examined] = Slot()
         self._reports: Slot[Report] = Slot()
         self._looks: Slot[Seen] = Slot()
         # The scan whose pictures are being decoded, and how often that was done.
@@ -85,12 +93,10 @@ class Finder:
 
     def report(self, findings: Findings, *, wait: float = 1.0) -> Report | Progress | Cancelled | None:
         """Return the report of the pictures, or how far it is; None without pictures or a valid configuration."""
-        config, found = findings.config, findings.scan
-        if config is None or found is None:
+        shown = findings.shown
+        if shown is None:
             return None
-        sections = config.model_dump_json(include=REPORTED)
-        key = (findings.number, self._num_looks, sections)
-        return self._reports.get(key, lambda _: _make_report(config, found), wait=wait)
+        return self._reports.get(id(shown), lambda _: report_of(shown, findings.findings), wait=wait)
 
     def look_closely(self, findings: Findings) -> Progress | Cancelled | Seen | None:
         """Begin to decode every picture, or say how far that is; what it finds is in the next report."""
@@ -101,6 +107,7 @@ class Finder:
         seen = self._looks.get(findings.number, lambda job: _look_closely(found, job), wait=0.2)
         if not isinstance(seen, Progress):
             self._num_looks += isinstance(seen, Seen)
+            self._findings = None
             self._looking = 0
             self._looks.forget()
         return seen
@@ -115,14 +122,7 @@ class Finder:
     def review(self, data: Mapping[str, Any]) -> list[Problem] | None:
         """Return everything that speaks against a start, errors first; None while the pictures are looked through."""
         findings = self.find(data)
-        if findings.waiting:
-            return None
-        report = self.report(findings, wait=REVIEW_SECONDS)
-        if isinstance(report, Progress):
-            return None
-        found = report.findings if isinstance(report, Report) else ()
-        problems = {(each.code, each.path): each for each in (*findings.problems, *(each.problem for each in found))}
-        return sorted(problems.values(), key=lambda problem: LEVELS.index(problem.level))
+        return None if findings.waiting else list(findings.problems)
 
     def scan_of(self, number: int) -> Scan | None:
         """Return the scan that the address of a picture names."""
@@ -149,14 +149,24 @@ class Finder:
         found = self._scan(config.data)
         if not isinstance(found, Scan):
             return Findings(config, detection, None, None, (), found)
-        seconds = preflight.measured_seconds_per_step(config, self._runs_dir)
-        memory = machine.find().total_bytes
-        plan, problems = preflight.preflight(
-            config, found, runs_dir=self._runs_dir, memory_bytes=memory, seconds_per_step=seconds
-        )
         number = self._scans.number
         self._shown = {number: found, **{old: kept for old, kept in self._shown.items() if old == number - 1}}
-        return Findings(config, detection, found, plan, tuple(problems), None, number)
+        key = (number, self._num_looks, config.model_dump_json(), _stamps(data))
+        done = self._plans.get(key, lambda _: self._examine(config, found))
+        if not isinstance(done, preflight.Examined):
+            return Findings(config, detection, found, None, (), done, number)
+        return Findings(
+            config, detection, found, done.plan, tuple(done.problems), None, number, done.findings, done.shown
+        )
+
+    def _examine(self, config: TrainConfig, found: Scan) -> preflight.Examined:
+        return preflight.examine(
+            config,
+            found,
+            runs_dir=self._runs_dir,
+            memory_bytes=machine.find().total_bytes,
+            seconds_per_step=preflight.measured_seconds_per_step(config, self._runs_dir),
+        )
 
     def _scan(self, data: DataSection) -> Scan | Progress | Cancelled:
         key = (_scanned(data), tuple(_stamp(row.path) for row in data.datasets))
@@ -169,11 +179,6 @@ def _scan(data: DataSection, job: Job) -> Scan:
         return scan.scan(data, progress=job.tell, stop=lambda: job.is_stopped)
     except scan.Stopped as error:
         raise background.Stopped from error
-
-
-def _make_report(config: TrainConfig, found: Scan) -> Report:
-    with Index(paths.cache_dir()) as index:
-        return make_report(config, found, index=index)
 
 
 def _look_closely(found: Scan, job: Job) -> Seen:

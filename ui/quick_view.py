@@ -88,7 +88,7 @@ def pictures_html(
             {"source": f"{root}/pictures/{found.number}/{index}", "name": record.name, "caption": record.text}
             for index, record in enumerate(records[:STRIP_LENGTH])
         ],
-        waiting=wording.going_on(found.waiting, language) if found.waiting else "",
+        waiting=wording.going_on(found.waiting, language, kind=found.stage) if found.waiting else "",
         is_cancelled=isinstance(found.waiting, Cancelled),
         num_images=len(records),
         num_captioned=sum(bool(record.text) for record in records),

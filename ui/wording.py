@@ -26,10 +26,10 @@ def duration(seconds: float | None, language: str) -> str:
 
 
 def going_on(waiting: Progress | Cancelled, language: str, *, kind: str = "scan") -> str:
-    """Return how far work in the background is: `kind` is scan, report or closely."""
+    """Return how far work in the background is: `kind` is scan, plan, report or closely."""
     if isinstance(waiting, Cancelled):
         return translate("look.cancelled", language)
-    num, total = f"{waiting.num_done:,}", f"{waiting.num_total:,}"
+    num, total = f"{waiting.num_done:,}", f"{waiting.num_total:,}" if waiting.num_total else "..."
     text = translate(f"look.{kind}", language, num=num, total=total)
     if waiting.seconds_left is None or waiting.seconds < 2:
         return text

@@ -72,7 +72,7 @@ class DataPage:
         """Return the report, and what goes on in the background."""
         language = self.context.language
         if findings.waiting:
-            return None, _waiting(findings.waiting, "scan", language)
+            return None, _waiting(findings.waiting, findings.stage, language)
         report = self.finder.report(findings)
         if isinstance(report, Progress | Cancelled):
             return None, _waiting(report, "report", language)
@@ -305,7 +305,7 @@ def _waiting(found: Progress | Cancelled, kind: str, language: str) -> Data:
         "text": wording.going_on(found, language, kind=kind),
         "percent": round(100 * found.num_done / total) if isinstance(found, Progress) and total else None,
         "is_cancelled": isinstance(found, Cancelled),
-        "can_cancel": isinstance(found, Progress) and kind != "report",
+        "can_cancel": isinstance(found, Progress) and kind in ("scan", "closely"),
     }
 
 

@@ -127,7 +127,7 @@ class ExpertPage:
         return quick_view.review_html(
             preflight.sentence(config, plan, scan, self.context.language) if plan and config and scan else "",
             memory=memory_bar(plan, machine.find(), self.context.language) if plan else None,
-            waiting=going_on(findings.waiting, self.context.language) if findings.waiting else "",
+            waiting=going_on(findings.waiting, self.context.language, kind=findings.stage) if findings.waiting else "",
             seconds=plan.seconds if plan else None,
             problems=(),
             language=self.context.language,

@@ -42,6 +42,7 @@ class QuickPage:
         self.finder = context.finder
         # A folder whose pictures were still being looked through when it was chosen.
         self._unseen = ""
+        self._last_quality = STANDARD
 
     def show(self) -> Outputs:
         """Return the fields and views of the draft as it is, also when it was changed on another page."""
@@ -142,7 +143,8 @@ class QuickPage:
         """Choose a folder; the quality that was chosen stays, so its steps are dealt out anew."""
         quality = self._quality(self.finder.find(data))
         data = quick_plan.with_folder(data, folder)
-        self._unseen = folder if self.finder.find(data).waiting else ""
+        findings = self.finder.find(data)
+        self._unseen = folder if findings.waiting and not findings.images else ""
         return self._with_tier(self._with_quality(self._with_prompts(data), quality), "auto")
 
     def _with_prompts(self, data: Data) -> Data:
@@ -193,7 +195,7 @@ class QuickPage:
     def _looked(self, data: Data) -> Data:
         """Do what choosing a folder does, once its pictures are known."""
         folder = quick_plan.folder_of(data)
-        if self._unseen != folder or self.finder.find(data).waiting:
+        if self._unseen != folder or not self.finder.find(data).images:
             return data
         return self._with_folder(data, folder)
 
@@ -206,14 +208,17 @@ class QuickPage:
         return self._with_tier(data, "auto")
 
     def _quality(self, findings: Findings) -> int:
-        """Return the quality that the plan comes nearest to; the standard one when there is no plan."""
+        """Return the quality that the plan comes nearest to; the last one while a plan is being made."""
+        if findings.waiting:
+            return self._last_quality
         if findings.config is None or findings.plan is None or not findings.plan.count.total_steps:
             return STANDARD
-        return goals.nearest_quality(
+        self._last_quality = goals.nearest_quality(
             findings.plan.count.total_steps,
             usual=self._goal(findings).num_steps,
             batch_size=quick_plan.pictures_per_step(findings.config),
         )
+        return self._last_quality
 
     def _goal(self, findings: Findings) -> goals.Goal:
         name = goals.matching(goals.GOALS, flatten(findings.config)) if findings.config else ""
@@ -298,7 +303,9 @@ class QuickPage:
             memory=self._memory(plan),
             seconds=plan.seconds if plan else None,
             problems=findings.problems,
-            waiting=wording.going_on(findings.waiting, self.context.language) if findings.waiting else "",
+            waiting=wording.going_on(findings.waiting, self.context.language, kind=findings.stage)
+            if findings.waiting
+            else "",
             language=self.context.language,
         )
 

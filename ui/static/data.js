@@ -63,6 +63,12 @@ const page = {
     await show(0);
   },
   goToField: (path) => {
+    const [, row, name] = path.match(/^data\.datasets\[(\d+)\]\.(\w+)$/) || [];
+    if (row !== undefined) {
+      state.selected = row;
+      state.tab = "settings";
+      return inTurn("snapshot").then(() => state.form?.focus(name));
+    }
     location.hash = "train/expert";
     const find = (tries) => {
       const entry = document.querySelector(`#view-expert [data-problem="${CSS.escape(path)}"]`) || document.querySelector(`#view-expert [data-path="${CSS.escape(path)}"] input`);

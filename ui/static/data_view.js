@@ -36,7 +36,7 @@ function allCard(snapshot, isSelected) {
 function findingNode(finding) {
   const names = el("div", { class: "finding-names", hidden: true });
   const toggle = finding.num ? button(words("names", { num: many(finding.num) }), () => page.showNames(finding, names, 0), { "aria-expanded": "false" }) : null;
-  const go = !finding.fixes.length && finding.path && !finding.path.startsWith("data.datasets") ? button(words("go"), () => page.goToField(finding.path)) : null;
+  const go = !finding.fixes.length && finding.path && !finding.path.endsWith("datasets") ? button(words("go"), () => page.goToField(finding.path)) : null;
   return el("li", { class: "finding is-" + finding.level, "data-code": finding.code },
     el("p", {}, levelBadge(finding.level), " ", finding.text),
     finding.pictures.length ? el("div", { class: "picture-row" }, ...finding.pictures.map((record) => page.pictureButton(record))) : null,

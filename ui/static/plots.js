@@ -5,7 +5,7 @@ const svg = (tag, attributes = {}, ...children) => {
   node.append(...children);
   return node;
 };
-const PLOT = { bar: 62, height: 120, top: 18, bottom: 22 };
+const PLOT = { bar: 62, height: 96, top: 18, bottom: 22 };
 
 // Bars with their counts above and their ranges below; each can be chosen by click or key.
 function barPlot(bars, rangeText, name, choose) {
