@@ -14,7 +14,7 @@ from backend.config.problems import Level, Problem, UserError
 from backend.data.buckets import chooser, resolutions_of
 from backend.data.captions import tag_weights
 from backend.data.datasets import Dataset
-from backend.data.fixes import Fix, exclude, rule_path
+from backend.data.fixes import Fix, exclude, exclude_names, rule_path
 from backend.data.quality import is_blurry, near_duplicates, same_content
 from backend.data.records import ImageRecord, Scan
 from backend.data.schedule import REGULARIZING
@@ -68,10 +68,15 @@ def _of_scan(view: View) -> Iterator[Finding]:
     for problem in view.found.problems:
         if problem.code == "captions_missing":
             continue
+        names = view.found.names_of(problem)
+        dataset = next((each for each in view.found.datasets if f"{each.field}.path" == problem.path), None)
         fixes = []
+        if dataset is not None and problem.code == "images_unreadable":
+            fixes.append(exclude_names(dataset, names))
         if problem.level == "error" and problem.code in ("images_unreadable", "captions_unreadable"):
             fixes.append(Fix("not_strict", {}, (("data.strict", False),)))
-        yield Finding(problem, names=view.found.names_of(problem), fixes=tuple(fixes))
+        title = f"{dataset.title}/" if dataset is not None else ""
+        yield Finding(problem, tuple(f"{title}{name}" for name in names), fixes=tuple(fixes))
 
 
 def _by_dataset(view: View, test: Callable[[ImageRecord], bool]) -> Iterator[tuple[Dataset, list[int]]]:
@@ -281,6 +286,15 @@ def _balance(view: View) -> Iterator[Finding]:
     )
 
 
+def _unused(view: View) -> Iterator[Finding]:
+    """Tell of class pictures that the first epoch does not show: there are more of them than training samples."""
+    regularizing = [dataset.index for dataset in view.found.datasets if dataset.config.role in REGULARIZING]
+    is_ours = np.isin(view.owners[view.trained], regularizing)
+    unused = np.setdiff1d(view.trained[is_ours & (view.samples == 0)], view.trained[is_ours & (view.samples > 0)])
+    for number, indices in _split(view, unused.tolist()):
+        yield _finding(view, "info", "class_unused", f"{view.found.datasets[number].field}.path", indices)
+
+
 def _damaged(view: View) -> Iterator[Finding]:
     damaged = [index for index, looks in enumerate(view.seen.looks) if looks is not None and looks.error]
     if damaged:
@@ -356,6 +370,7 @@ PARTS = (
     _cropped,
     _batches,
     _balance,
+    _unused,
     _duplicates,
     _blurry,
 )

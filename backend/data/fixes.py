@@ -67,3 +67,10 @@ def exclude(found: Scan, indices: Iterable[int], code: str = "exclude") -> Fix:
         names.append(escape(record.name))
         number += 1
     return Fix(code, {"num": number}, tuple((path, names) for path, names in lists.items()))
+
+
+def exclude_names(dataset: Dataset, names: Iterable[str]) -> Fix:
+    """Return the fix that leaves out files of a data set that are no pictures of the scan."""
+    left_out = [*dataset.config.exclude, *map(escape, names)]
+    number = len(left_out) - len(dataset.config.exclude)
+    return Fix("exclude", {"num": number}, ((f"{dataset.field}.exclude", left_out),))

@@ -58,7 +58,8 @@ class _Scanner:
         self.pool = pool
         self.records: list[ImageRecord] = []
         self.problems: list[Problem] = []
-        self.noted: dict[tuple[str, str], list[str]] = defaultdict(list)
+        # For each code and path the files, and what is wrong with each.
+        self.noted: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
 
     def run(self, advance: Callable[[int], None]) -> Scan:
         datasets, self.problems = resolve(self.data)
@@ -70,10 +71,11 @@ class _Scanner:
                 self._dataset(dataset, advance)
             except UserError as error:
                 self._fail(dataset, error)
-        for (code, field), names in self.noted.items():
-            listed = ", ".join(names[:LISTED]) + (" ..." if len(names) > LISTED else "")
-            self.problems.append(Problem(self._level(code), code, field, {"num": len(names), "names": listed}))
-        noted = {key: tuple(names) for key, names in self.noted.items()}
+        for (code, field), files in self.noted.items():
+            few = [f"{name} ({reason})" if reason else name for name, reason in files[:LISTED]]
+            listed = ", ".join(few) + (" ..." if len(files) > LISTED else "")
+            self.problems.append(Problem(self._level(code), code, field, {"num": len(files), "names": listed}))
+        noted = {key: tuple(name for name, _ in files) for key, files in self.noted.items()}
         return Scan(tuple(datasets), tuple(self.records), tuple(self.problems), noted)
 
     def _fail(self, dataset: Dataset, error: UserError) -> None:
@@ -83,8 +85,8 @@ class _Scanner:
         return "error" if self.data.strict and code in STRICT else "warning"
 
     def _dataset(self, dataset: Dataset, advance: Callable[[int], None]) -> None:
-        def note(code: str, name: str) -> None:
-            self.noted[code, f"{dataset.field}.path"].append(name)
+        def note(code: str, name: str, reason: str = "") -> None:
+            self.noted[code, f"{dataset.field}.path"].append((name, reason))
 
         store = open_store(dataset)
         source, entries = open_source(dataset, store, self.index, note)
@@ -109,7 +111,7 @@ class _Scanner:
         for entry, facts in zip(unknown, measure(unknown, source.store, self.index, self.pool), strict=True):
             if isinstance(facts, UserError):
                 _stop_where_the_store_refuses(facts)
-                source.note("images_unreadable", f"{entry.name} ({facts.problem.text()})")
+                source.note("images_unreadable", entry.name, facts.problem.text())
                 continue
             entry.width, entry.height = facts.width, facts.height
             if facts.is_animated:
@@ -134,7 +136,9 @@ def _excluder(patterns: list[str]) -> Callable[[str], bool]:
     if not patterns:
         return lambda _: False
     names = frozenset(patterns)
-    match = re.compile("|".join(translate(pattern) for pattern in patterns)).match
+    # Names without signs of a pattern may be thousands: as one expression they would be tried one after the other.
+    translated = [translate(pattern) for pattern in names if set(pattern) & set("*?[")]
+    match = re.compile("|".join(translated) or "(?!)").match
     return lambda name: name in names or match(name) is not None
 
 
@@ -160,7 +164,7 @@ def _take_caption(entry: Entry, caption: CaptionFile | UserError, source: Source
     assert entry.caption_file is not None
     if isinstance(caption, UserError):
         _stop_where_the_store_refuses(caption)
-        source.note("captions_unreadable", f"{entry.caption_file.name} ({caption.problem.text()})")
+        source.note("captions_unreadable", entry.caption_file.name, caption.problem.text())
         return
     if caption.guessed:
         source.note("captions_guessed", entry.caption_file.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,8 @@ WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}
 # What one pair of brackets does.
 EMPHASIS = {"(": 1.1, "[": 1 / 1.1}
 CLOSES = {")": "(", "]": "["}
+# Words whose number of tokens is kept while captions are counted.
+NUM_REMEMBERED = 200_000
 PART = re.compile(
     r"\\(?P<escaped>[()\[\]\\]?)"
     r"|:\s*(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+))\s*\)"
@@ -39,6 +41,8 @@ class TokenCounter:
     tokenizer: Tokenizer
     limit: int
     is_weighted: bool = False
+    # The tokens of words that came up.
+    lengths: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: ModelSection, *, is_weighted: bool = False) -> Self:
@@ -62,10 +66,12 @@ class TokenCounter:
         # A word of CLIP's never reaches over a blank, so that words can be counted one by one.
         is_by_word = getattr(self.tokenizer.model, "end_of_word_suffix", "") == "</w>"
         split = [[word for part in some for word in part.split(" ")] for some in parts] if is_by_word else parts
-        words = list({word for some in split for word in some})
-        found = self.tokenizer.encode_batch_fast(words, add_special_tokens=False)
-        lengths = {word: len(tokens) for word, tokens in zip(words, found, strict=True)}
-        return [sum(map(lengths.__getitem__, some)) for some in split]
+        if len(self.lengths) > NUM_REMEMBERED:
+            self.lengths.clear()
+        new = list({word for some in split for word in some} - self.lengths.keys())
+        found = self.tokenizer.encode_batch_fast(new, add_special_tokens=False)
+        self.lengths.update((word, len(tokens)) for word, tokens in zip(new, found, strict=True))
+        return [sum(map(self.lengths.__getitem__, some)) for some in split]
 
 
 def weighted_parts(text: str) -> list[tuple[str, float]]:

@@ -311,6 +311,13 @@ def test_a_data_set_that_drowns_another() -> None:
     assert "unbalanced" not in balanced.codes()
 
 
+def test_class_pictures_that_are_not_used() -> None:
+    pictures = Pictures({}, {"role": "regularization"}).add("a.png", "a").add("b.png", "b")
+    for number in range(3):
+        pictures.add(f"c{number}.png", "class", dataset=1)
+    assert pictures.finding("class_unused").names == ("b/c2.png",)
+
+
 def hashed(value: int, sharpness: float = 500.0) -> Looks:
     return Looks(f"{value:016x}", sharpness)
 
@@ -395,7 +402,7 @@ def test_files_end_to_end_and_fixes_mend_what_was_found(tmp_path: Path) -> None:
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     data, config = configured([{"path": str(folder)}])
     with Index(tmp_path / "cache") as index:
-        for round_number in range(6):
+        for round_number in range(8):
             found = scan(config.data, cache_dir=tmp_path / "cache")
             before = make_report(config, found, index=index)
             if not round_number:
@@ -411,7 +418,8 @@ def test_files_end_to_end_and_fixes_mend_what_was_found(tmp_path: Path) -> None:
             data = apply_fix(data, fixes[0])
             config, problems = parse(data)
             assert config is not None, problems
-    assert set(config.data.datasets[0].exclude) == {"copy.png", "tiny.png"}
+    assert set(config.data.datasets[0].exclude) == {"copy.png", "tiny.png", "broken.jpg"}
+    assert found.problems == ()
     assert [record.name for record in found.images] == ["0.png", "1.png", "2.png", "3.png"]
 
 

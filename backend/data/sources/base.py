@@ -11,8 +11,8 @@ from backend.data.filesystems import File, FileSystem
 from backend.data.index import Index
 from backend.data.stores import Store
 
-# note(code, name): counts a problem of the data set; those of one code are told once, with some names.
-Note = Callable[[str, str], None]
+# note(code, name, reason): counts a problem of the data set; those of one code are told once, with some names.
+Note = Callable[..., None]
 
 
 @dataclass(slots=True)
