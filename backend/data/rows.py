@@ -57,7 +57,8 @@ class ParquetRows:
         with self._lock:
             _, starts = self._open(table)
             group = bisect_right(starts, row) - 1
-            value = self._group(table, column, group)[row - starts[group]].as_py()
+            cells = self._group(table, column, group)
+        value = parquet_call(table, lambda: cells[row - starts[group]].as_py())
         return picture_bytes(value, f"{table}, {column}, {row}")
 
     def _open(self, table: str) -> tuple[Any, list[int]]:
@@ -104,7 +105,7 @@ def parquet_call(table: str, call: Callable[[], Any]) -> Any:
 
     try:
         return call()
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, UnicodeDecodeError, IndexError) as error:
         raise UserError("table_damaged", value=table, reason=next(iter(str(error).splitlines()), "")) from error
 
 

@@ -96,8 +96,13 @@ def _parquet_batches(path: str, opened: Any, wanted: list[str]) -> Iterator[tupl
         yield {}, opened.metadata.num_rows
         return
     batches = opened.iter_batches(batch_size=NUM_PER_BATCH, columns=wanted)
-    while (batch := parquet_call(path, lambda: next(batches, None))) is not None:
-        yield {name: batch.column(name).to_pylist() for name in wanted}, batch.num_rows
+
+    def read_next() -> tuple[Batch, int] | None:
+        batch = next(batches, None)
+        return batch and ({name: batch.column(name).to_pylist() for name in wanted}, batch.num_rows)
+
+    while (read := parquet_call(path, read_next)) is not None:
+        yield read
 
 
 def _csv(source: Source, path: str) -> _Table:
