@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from backend.config.datasets import PictureRules
+from backend.config.paths import is_address
+from backend.config.problems import UserError
 from backend.data.captions import Code
 from backend.data.datasets import Dataset
 from backend.data.index import Content, Index
@@ -60,7 +62,8 @@ class Pictures:
     def learn(self, records: Iterable[ImageRecord]) -> None:
         """Take over the hashes that the index knows, in few queries."""
         records = list(records)
-        known = self.index.content_hashes(records)
+        found = self.index.find(Content, ((record.location, self._stamp(record)) for record in records))
+        known = {location: content.sha256 for location, content in found.items()}
         for record in records:
             if record.location in known:
                 self._hashes[record.dataset, record.location] = known[record.location]
@@ -77,12 +80,22 @@ class Pictures:
         key = (record.dataset, record.location)
         if key not in self._hashes:
             content = Content(hashlib.sha256(self.read(record) if data is None else data).hexdigest())
+            stamp = self._stamp(record)
             with self._lock:
                 self._hashes[key] = content.sha256
-                self._fresh.append(((record.location, record.stamp), content))
+                self._fresh.append(((record.location, stamp), content))
             if len(self._fresh) >= REMEMBERED_AT_ONCE:
                 self.remember()
         return self._hashes[key]
+
+    def _stamp(self, record: ImageRecord) -> str:
+        """Return a record's stamp. A table with sizes leaves it to be asked for: here, of files of this machine."""
+        if record.stamp or is_address(record.location):
+            return record.stamp
+        try:
+            return self.store_of(record).stamp(record.location)
+        except UserError:  # it is told when the picture is read
+            return ""
 
     def content_hashes(self, record: ImageRecord, data: bytes | None = None) -> tuple[str, ...]:
         """Return the hashes of the picture, its mask and its paired picture; empty where there is none."""

@@ -12,6 +12,8 @@ from PIL import Image
 from pyarrow import parquet
 
 from backend.data.images import read_rgb
+from backend.data.index import Index
+from backend.data.pictures import Pictures
 from backend.data.stores import open_store
 
 
@@ -21,9 +23,9 @@ def png(color: str, size: tuple[int, int] = (30, 20)) -> bytes:
     return buffer.getvalue()
 
 
-def table(path: Path, /, **columns: object) -> Path:
-    parquet.write_table(pa.table(columns), path, row_group_size=2)
-    return path
+def table(file: Path, /, **columns: object) -> Path:
+    parquet.write_table(pa.table(columns), file, row_group_size=2)
+    return file
 
 
 @pytest.mark.parametrize(("mark", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-16"), (",", "gb18030")])
@@ -130,3 +132,23 @@ def test_several_files_are_one_table(draw, tmp_path: Path) -> None:
     folder = {"image_dir": str(tmp_path / "pictures")}
     for path in (tmp_path / "tables" / "*.parquet", tmp_path / "tables"):
         assert [item.name for item in look(path, source="table", **folder).images] == ["a.png", "b.png"]
+
+
+def test_contents_of_a_table_with_sizes_are_hashed_once(draw, tmp_path: Path) -> None:
+    """Its pictures have no stamp from the scan: it is asked for where it is needed."""
+    picture = draw("a.png")
+    found = look(table(tmp_path / "set.parquet", path=["pictures/a.png"], caption=["a"], width=[64], height=[48]))
+    (record,) = found.images
+    assert record.stamp == ""
+    with Index(tmp_path) as index:
+        first = Pictures(found.datasets, index)
+        expected = first.content_hash(record)
+        first.remember()
+        second = Pictures(found.datasets, index)
+        second.learn([record])
+        assert second.knows(record)
+        assert second.content_hash(record) == expected
+        Image.new("RGB", (64, 48), "blue").save(picture, compress_level=1)
+        third = Pictures(found.datasets, index)
+        third.learn([record])
+        assert not third.knows(record)
