@@ -1,6 +1,6 @@
 """Make the environment that Athanor runs in, then run a command in it. Standard library only.
 
-launch.py [gui|demo|test|doctor|install|train|check|schema] [--torch-index URL] [arguments of the command]
+launch.py [gui|demo|test|doctor|install|add|train|check|cache|schema] [--torch-index URL] [arguments of the command]
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 SUPPORTED = ((3, 11), (3, 13))
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "athanor.json"
 LOCK = ROOT / ".venv-lock"
+# The extras that the user added, one a line; beside the environment, which may have to be made anew.
+EXTRAS = ROOT / ".venv-extras"
 TORCH = "torch==2.13.0"
 TORCH_INDEXES = "https://download.pytorch.org/whl/"
 # (build, oldest NVIDIA driver, oldest compute capability): PyTorch's support matrix for 2.13; CUDA 13 dropped what is
 # older than Turing and wants driver 580, CUDA 12.6 runs on any driver of the 12 series.
 CUDA_BUILDS = (("cu130", 580, 7.5), ("cu126", 525, 5.0))
 ROCM_BUILD = "rocm7.2"
-BACKEND_COMMANDS = ("demo", "train", "check", "schema")
-COMMANDS = ("gui", "install", "test", "doctor", *BACKEND_COMMANDS)
+BACKEND_COMMANDS = ("demo", "train", "check", "cache", "schema")
+COMMANDS = ("gui", "install", "add", "test", "doctor", *BACKEND_COMMANDS)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
@@ -73,12 +75,42 @@ def output_of(command: list[str], *, seconds: float = 20) -> str:
 # ---- what to install
 
 
-def requirements(*, tests: bool) -> list[str]:
-    """Return what pyproject.toml names, with the test tools when asked for."""
+def project_file() -> dict[str, Any]:
+    """Return what pyproject.toml says."""
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return project["project"]["dependencies"] + (project["dependency-groups"]["test"] if tests else [])
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def known_extras() -> dict[str, list[str]]:
+    """Return the packages of each extra that can be added."""
+    return dict(project_file()["project"].get("optional-dependencies", {}))
+
+
+def added_extras() -> list[str]:
+    """Return the extras that the user added."""
+    names = EXTRAS.read_text(encoding="utf-8").split() if EXTRAS.exists() else []
+    return [name for name in names if name in known_extras()]
+
+
+def add_extras(names: list[str]) -> None:
+    """Note extras, which the next installation brings.
+
+    Raises:
+        LaunchError: None was named, or one that there is not.
+    """
+    known = known_extras()
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise LaunchError(say("add_unknown", names=", ".join(unknown), known=", ".join(sorted(known))))
+    EXTRAS.write_text("\n".join(sorted({*added_extras(), *names})), encoding="utf-8")
+
+
+def requirements(*, tests: bool) -> list[str]:
+    """Return what pyproject.toml names, with what was added, and with the test tools when asked for."""
+    file, known = project_file(), known_extras()
+    extras = [package for name in added_extras() for package in known[name]]
+    return [*file["project"]["dependencies"], *extras, *(file["dependency-groups"]["test"] if tests else [])]
 
 
 def pip_is_configured(config: str, environment: dict[str, str]) -> bool:
@@ -335,8 +367,10 @@ def dispatch(command: str, arguments: list[str], torch_index: str) -> int:
         from backend.doctor import examine
 
         return examine(ROOT, venv_python(), browser_path())
+    if command == "add":
+        add_extras(arguments)
     install(tests=command == "test", torch_index=torch_index)
-    if command == "install":
+    if command in ("install", "add"):
         return 0
     if command == "test":
         install_browser()

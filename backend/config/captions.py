@@ -24,7 +24,9 @@ class CaptionRules(Section):
     """The ending of the caption files beside the pictures."""
 
     caption_lines: Annotated[
-        Literal["join", "first", "random"], Field(title="Captions of several lines"), Ui(aliases=("multiline_captions",))
+        Literal["join", "first", "random"],
+        Field(title="Captions of several lines"),
+        Ui(aliases=("multiline_captions",)),
     ] = "join"
     """join: all lines are one caption. first: only the first line counts, as in sd-scripts. random: each line is a
     caption of its own, and one is drawn each time."""

@@ -27,9 +27,9 @@ class DataSection(PictureRules):
     """size: each picture as often as its repeats say. weights: an epoch is as long as by size, but shared out by the
     weights of the data sets. equal: shared out equally."""
 
-    small_buckets: Annotated[
-        Literal["repeat", "short", "drop"], Field(title="Batches that are not full"), Ui()
-    ] = "repeat"
+    small_buckets: Annotated[Literal["repeat", "short", "drop"], Field(title="Batches that are not full"), Ui()] = (
+        "repeat"
+    )
     """The last batch of a bucket is seldom full. repeat: filled with pictures of the same bucket. short: trained as it
     is, as in sd-scripts. drop: left out, which loses pictures in each epoch; the report names them."""
 

@@ -68,7 +68,9 @@ class LossSection(Section):
 
 class ValidationSection(Section):
     every_n_steps: Annotated[
-        int, Field(title="Validate every n steps", ge=0), Ui(unit="steps", aliases=("validate_every_n_steps", "eval_every_n_steps"))
+        int,
+        Field(title="Validate every n steps", ge=0),
+        Ui(unit="steps", aliases=("validate_every_n_steps", "eval_every_n_steps")),
     ] = 0
     """Measures the loss on the validation pictures so often. 0: not by steps."""
 

@@ -123,7 +123,7 @@ def remedies(code: str, config: Mapping[str, Any]) -> tuple[Remedy, ...]:
     wanted = [
         (training.get("batch_size", 1) > 1, "training.batch_size", max(1, training.get("batch_size", 1) // 2)),
         (not training.get("gradient_checkpointing", False), "training.gradient_checkpointing", True),
-        (not cache.get("latents", True), "cache.latents", True),
+        (cache.get("latents", "disk") == "off", "cache.latents", "disk"),
         (config.get("data", {}).get("num_workers", 0) > 0 and code == "out_of_memory", "data.num_workers", 0),
     ]
     return tuple(Remedy(path, value) for applies, path, value in wanted if applies)

@@ -30,7 +30,9 @@ def make_wheel(folder: Path, name: str, version: str) -> None:
 
 def write_project(root: Path, *, pin: str) -> None:
     (root / "pyproject.toml").write_text(
-        '[project]\nname = "x"\ndependencies = ["lamp"]\n[dependency-groups]\ntest = ["oil"]\n', encoding="utf-8"
+        '[project]\nname = "x"\ndependencies = ["lamp"]\n[project.optional-dependencies]\nwick = ["oil"]\n'
+        '[dependency-groups]\ntest = ["oil"]\n',
+        encoding="utf-8",
     )
     (root / "constraints.txt").write_text(f"lamp=={pin}\noil==1.0\ntorch==2.13.0\n", encoding="utf-8")
 
@@ -91,6 +93,17 @@ def test_installs_once_then_only_when_the_pins_change(project: Path) -> None:
     write_project(project, pin="2.0")
     assert start(project, "install").returncode == 0
     assert installed(project)["lamp"] == "2.0"
+
+
+def test_extras_are_added_and_stay(project: Path) -> None:
+    refused = start(project, "add", "sword")
+    assert refused.returncode == 1 and "sword" in refused.stderr and "wick" in refused.stderr
+    assert start(project, "add", "wick").returncode == 0
+    assert installed(project).items() >= {"lamp": "1.0", "oil": "1.0"}.items()
+    assert start(project, "install").stdout == ""
+    shutil.rmtree(project / ".venv")
+    assert start(project, "install").returncode == 0
+    assert "oil" in installed(project)
 
 
 def test_a_failed_first_installation_leaves_nothing_behind(project: Path) -> None:
