@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 import time
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 if TYPE_CHECKING:
     from backend.data.records import ImageRecord
-    from backend.data.stores import Store
 
 FILE_NAME = "index.sqlite"
 # Raised when the tables change: an index of another version is put aside and made anew.
@@ -128,27 +126,6 @@ class Index:
             lambda: self._connection.execute(f"SELECT location, stamp, {columns} FROM {kind.table}").fetchall()
         )
         return [(location, stamp, kind(*values)) for location, stamp, *values in rows or ()]
-
-    def facts(self, location: str, stamp: str) -> Facts | None:
-        """Return what is known about one picture."""
-        return self.find(Facts, [(location, stamp)]).get(location)
-
-    def looks(self, location: str, stamp: str) -> Looks | None:
-        """Return what decoding one picture told."""
-        return self.find(Looks, [(location, stamp)]).get(location)
-
-    def content_hash(self, record: ImageRecord, store: Store) -> str:
-        """Return the sha256 of a picture's bytes, reading them only when its stamp is new.
-
-        Raises:
-            UserError: It has to be read and cannot be.
-        """
-        key = (record.location, record.stamp or store.stamp(record.location))
-        known = self.find(Content, [key]).get(record.location)
-        if known is None:
-            known = Content(hashlib.sha256(store.read(record.location)).hexdigest())
-            self.remember([(key, known)])
-        return known.sha256
 
     def content_hashes(self, records: Sequence[ImageRecord]) -> dict[str, str]:
         """Return the hashes that are known already, by location, in few queries."""

@@ -14,10 +14,13 @@ import pytest
 from backend.config.data import DataSection, DatasetConfig
 from backend.data.index import FILE_NAME, CaptionFile, Content, Facts, Index, Looks
 from backend.data.scan import Stopped, scan
-from backend.data.stores import open_store
 
 FACTS = Facts(64, 48, "RGB", False, "")
 PROJECT = Path(__file__).resolve().parents[2]
+
+
+def known(index: Index, location: str, stamp: str) -> Facts | None:
+    return index.find(Facts, [(location, stamp)]).get(location)
 
 
 def test_what_is_remembered_is_found_until_the_stamp_changes(tmp_path: Path) -> None:
@@ -25,13 +28,13 @@ def test_what_is_remembered_is_found_until_the_stamp_changes(tmp_path: Path) -> 
         index.remember([(("a", "1"), FACTS), (("a", "1"), Content("abc")), (("b", ""), FACTS)])
         index.remember([(("a", "1"), CaptionFile("一只猫", True)), (("a", "1"), Looks("f0", 2.5, ""))])
     with Index(tmp_path) as index:
-        assert index.facts("a", "1") == FACTS
-        assert index.facts("a", "2") is None
-        assert index.facts("b", "") is None
-        assert index.looks("a", "1") == Looks("f0", 2.5, "")
+        assert known(index, "a", "1") == FACTS
+        assert known(index, "a", "2") is None
+        assert known(index, "b", "") is None
+        assert index.find(Looks, [("a", "1")]) == {"a": Looks("f0", 2.5, "")}
         assert index.find(CaptionFile, [("a", "1")]) == {"a": CaptionFile("一只猫", True)}
         index.remember([(("a", "2"), Facts(1, 2))])
-        assert (index.facts("a", "1"), index.facts("a", "2")) == (None, Facts(1, 2))
+        assert (known(index, "a", "1"), known(index, "a", "2")) == (None, Facts(1, 2))
 
 
 def test_many_are_found_at_once(tmp_path: Path) -> None:
@@ -46,14 +49,14 @@ def test_a_damaged_or_newer_index_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"this is no database, and long enough to be taken for one" * 40)
     with Index(tmp_path) as index:
         index.remember([(("a", "1"), FACTS)])
-        assert index.facts("a", "1") == FACTS
+        assert known(index, "a", "1") == FACTS
     connection = sqlite3.connect(tmp_path / FILE_NAME)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
     with Index(tmp_path) as index:
-        assert index.facts("a", "1") is None
+        assert known(index, "a", "1") is None
         index.remember([(("a", "1"), FACTS)])
-        assert index.facts("a", "1") == FACTS
+        assert known(index, "a", "1") == FACTS
     assert list(tmp_path.glob("*.damaged"))
 
 
@@ -74,7 +77,7 @@ def test_a_folder_that_cannot_be_written_to_costs_only_memory(tmp_path: Path) ->
     (tmp_path / "file").write_bytes(b"")
     with Index(tmp_path / "file" / "folder") as index:
         index.remember([(("a", "1"), FACTS)])
-        assert index.facts("a", "1") == FACTS
+        assert known(index, "a", "1") == FACTS
 
 
 def test_threads_and_processes_share_it(tmp_path: Path) -> None:
@@ -114,19 +117,6 @@ def test_a_second_scan_opens_only_what_changed(draw, tmp_path: Path) -> None:
     draw("b.png", size=(20, 10), caption="new")
     third = scan(data, cache_dir=tmp_path / "cache")
     assert [(item.text, item.width) for item in third.images] == [("a", 64), ("new", 20), ("c", 64)]
-
-
-def test_the_content_hash_is_read_once(draw, tmp_path: Path) -> None:
-    path = draw("a.png", caption="a")
-    data = DataSection(datasets=[DatasetConfig(path=str(tmp_path / "pictures"))])
-    found = scan(data, cache_dir=tmp_path / "cache")
-    (record,) = found.images
-    with Index(tmp_path / "cache") as index:
-        store = open_store(found.datasets[0])
-        first = index.content_hash(record, store)
-        assert index.content_hashes([record]) == {record.location: first}
-        path.unlink()
-        assert index.content_hash(record, store) == first
 
 
 def test_progress_is_told_and_a_scan_can_be_stopped(draw, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pyarrow import parquet
 from backend.config.data import DataSection, DatasetConfig
 from backend.config.problems import UserError
 from backend.data.images import read_rgb
-from backend.data.index import Index
+from backend.data.index import Facts, Index
 from backend.data.scan import scan
 from backend.data.stores import Store, open_store
 
@@ -109,7 +109,7 @@ def test_an_object_that_changes_is_read_again_and_others_are_not(bucket, server:
     assert stamps[0][1] == stamps[1][1]
     with Index(tmp_path) as index:
         record = second.images[1]
-        assert index.facts(record.location, record.stamp) is not None
+        assert index.find(Facts, [(record.location, record.stamp)])
 
 
 def test_every_other_source_on_s3(bucket, server: str, tmp_path: Path) -> None:
