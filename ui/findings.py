@@ -71,8 +71,10 @@ class Findings:
 class Finder:
     """Finds out, and keeps the last answer of each part: typing in one field must not read all pictures again."""
 
-    def __init__(self, runs_dir: Path) -> None:
+    def __init__(self, runs_dir: Path, *, patience: float = 1.0) -> None:
         self._runs_dir = runs_dir
+        # So many seconds are waited for what has just begun; what takes longer is asked for again.
+        self._patience = patience
         self._lock = threading.Lock()
         self._scans: Slot[Scan] = Slot()
         self._plans: Slot[preflight.Examined] = Slot()
@@ -152,7 +154,7 @@ class Finder:
         number = self._scans.number
         self._shown = {number: found, **{old: kept for old, kept in self._shown.items() if old == number - 1}}
         key = (number, self._num_looks, config.model_dump_json(), _stamps(data))
-        done = self._plans.get(key, lambda _: self._examine(config, found))
+        done = self._plans.get(key, lambda _: self._examine(config, found), wait=self._patience)
         if not isinstance(done, preflight.Examined):
             return Findings(config, detection, found, None, (), done, number)
         return Findings(
@@ -170,7 +172,7 @@ class Finder:
 
     def _scan(self, data: DataSection) -> Scan | Progress | Cancelled:
         key = (_scanned(data), tuple(_stamp(row.path) for row in data.datasets))
-        found = self._scans.get(key, lambda job: _scan(data, job))
+        found = self._scans.get(key, lambda job: _scan(data, job), wait=self._patience)
         return dressed(found, data) if isinstance(found, Scan) else found
 
 
