@@ -126,6 +126,7 @@ class SampleReader:
             seed=self.seed,
             code=self.pictures.code_of(record),
             flip=flip,
+            bucket=placement.bucket,
         )
         return self._finish(placement, caption, rng, flip=flip)
 

@@ -9,12 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from backend.config.problems import UserError
 from backend.data.images import read_reduced
@@ -131,6 +128,8 @@ def _remember(index: Index, records: Sequence[ImageRecord], results: Sequence[tu
 
 def perceptual_hash(grey: Image.Image) -> str:
     """Return 16 hexadecimal digits that are nearly the same for pictures that look the same; "" for one colour."""
+    import imagehash  # with scipy it takes as long to load as the whole command line
+
     return "" if float(np.asarray(grey).std()) < FLAT else str(imagehash.phash(grey))
 
 
@@ -177,6 +176,9 @@ def _connected(hashes: NDArray[np.uint64], most: int) -> NDArray[np.int32]:
     Of most + 1 bands of bits, two hashes that differ in `most` bits have at least one in common: only hashes that do
     are compared.
     """
+    from scipy.sparse import coo_array  # as above
+    from scipy.sparse.csgraph import connected_components
+
     pairs: list[NDArray[np.int64]] = []
     edges = np.linspace(0, HASH_BITS, most + 2).astype(int)
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
