@@ -61,25 +61,25 @@ def clean(folder: Path, *, unused_days: float | None, dry_run: bool, language: s
     if not folder.is_dir():
         raise UserError("cache_folder_missing", "cache.dir", value=str(folder))
 
-    def say(key: str, **params: object) -> None:
+    def write(key: str, **params: object) -> None:
         typer.echo(translate(f"cli.cache.{key}", language, **params))
 
     latents, texts = ShardStore(folder / "latents"), ShardStore(folder / "text")
     total = sum(path.stat().st_size for store in (latents, texts) for path in store.shards())
-    say("summary", latents=len(latents.entries), texts=len(texts.entries), path=folder, size=gigabytes(total))
+    write("summary", latents=len(latents.entries), texts=len(texts.entries), path=folder, size=gigabytes(total))
     with Index(folder) as index:
         orphans = find_orphans(latents, index)
-    say("orphans", num=len(orphans.keys), size=gigabytes(orphans.num_bytes))
+    write("orphans", num=len(orphans.keys), size=gigabytes(orphans.num_bytes))
     wastes: list[tuple[ShardStore, Waste]] = [(latents, orphans)]
     if unused_days is not None:
         old = [(store, find_unused(store, days=unused_days)) for store in (latents, texts)]
         num, size = sum(len(waste.keys) for _, waste in old), sum(waste.num_bytes for _, waste in old)
-        say("old", num=num, size=gigabytes(size), days=f"{unused_days:g}")
+        write("old", num=num, size=gigabytes(size), days=f"{unused_days:g}")
         wastes += old
     if dry_run:
-        return say("would")
+        return write("would")
     freed = sum(store.drop(set(waste.keys)) for store, waste in wastes)
-    return say("removed", size=gigabytes(freed))
+    return write("removed", size=gigabytes(freed))
 
 
 def arguments_of(sets: list[str], language: str) -> list[str]:
