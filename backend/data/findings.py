@@ -18,6 +18,7 @@ from backend.data.fixes import Fix, exclude, exclude_names, rule_path
 from backend.data.quality import is_blurry, near_duplicates, same_content
 from backend.data.records import ImageRecord, Scan
 from backend.data.schedule import REGULARIZING
+from backend.data.sd_scripts import is_dataset_file
 from backend.data.statistics import View, duplicated, is_empty, is_missing
 
 LISTED = 5
@@ -169,7 +170,13 @@ def _split(view: View, indices: Iterable[int]) -> list[tuple[int, list[int]]]:
 def _enlarged(view: View) -> Iterator[Finding]:
     images = view.found.images
     pairs = zip(view.trained.tolist(), view.placed.placements, strict=True)
-    small = sorted({index for index, item in pairs if item.resized[0] > ENLARGED * images[index].width})
+    small = sorted(
+        {
+            index
+            for index, item in pairs
+            if item.resized[0] > ENLARGED * images[index].width or item.resized[1] > ENLARGED * images[index].height
+        }
+    )
     if not small:
         return
     fixes = [exclude(view.found, small)]
@@ -379,5 +386,17 @@ LEVELS = ("error", "warning", "info")
 
 def find(view: View) -> tuple[Finding, ...]:
     """Return all that is found, errors first."""
-    found = [finding for part in PARTS for finding in part(view)]
+    rows = enumerate(view.config.data.datasets)
+    fixed_rows = {f"data.datasets[{number}]" for number, row in rows if is_dataset_file(row)}
+    found = [_mendable(finding, fixed_rows) for part in PARTS for finding in part(view)]
     return tuple(sorted(found, key=lambda finding: LEVELS.index(finding.problem.level)))
+
+
+def _mendable(finding: Finding, fixed_rows: set[str]) -> Finding:
+    """Return a finding without fixes that would do nothing: what a data set file of sd-scripts says holds in its row."""
+
+    def works(fix: Fix) -> bool:
+        places = [path.rpartition(".") for path, _ in fix.changes]
+        return not any(row in fixed_rows and name != "exclude" for row, _, name in places)
+
+    return replace(finding, fixes=tuple(filter(works, finding.fixes)))

@@ -85,7 +85,8 @@ def look(
     contents = {record.location: each for record, each in zip(found.images, seen.contents, strict=True) if each}
     wanted = {record.location: record for record in found.images}
     new = [record for location, record in wanted.items() if location not in looks or location not in contents]
-    stores = {dataset.index: open_store(dataset) for dataset in found.datasets}
+    wanted_sets = {record.dataset for record in new}
+    stores = {dataset.index: open_store(dataset) for dataset in found.datasets if dataset.index in wanted_sets}
     with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="look") as pool:
         for start in range(0, len(new), NUM_PER_CHUNK):
             if stop is not None and stop():

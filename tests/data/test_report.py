@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from copy import deepcopy
@@ -421,6 +422,29 @@ def test_files_end_to_end_and_fixes_mend_what_was_found(tmp_path: Path) -> None:
     assert set(config.data.datasets[0].exclude) == {"copy.png", "tiny.png", "broken.jpg"}
     assert found.problems == ()
     assert [record.name for record in found.images] == ["0.png", "1.png", "2.png", "3.png"]
+
+
+def test_what_a_data_set_file_says_is_not_offered_to_be_changed(tmp_path: Path) -> None:
+    for folder in ("mine", "class"):
+        (tmp_path / folder).mkdir()
+        Image.effect_noise((64, 64), 90).save(tmp_path / folder / f"{folder}.png")
+        (tmp_path / folder / f"{folder}.caption").write_text(folder, encoding="utf-8")
+    Image.effect_noise((20, 20), 90).save(tmp_path / "mine" / "tiny.png")
+    (tmp_path / "mine" / "tiny.caption").write_text("", encoding="utf-8")
+    subsets = [{"image_dir": str(tmp_path / "mine")}, {"image_dir": str(tmp_path / "class"), "is_reg": True}]
+    general = {"resolution": 64, "enable_bucket": True, "bucket_no_upscale": False, "min_bucket_reso": 32}
+    content = {"general": {**general, "max_bucket_reso": 128}, "datasets": [{"subsets": subsets}]}
+    (tmp_path / "sets.json").write_text(json.dumps(content), encoding="utf-8")
+    row = {"path": str(tmp_path / "sets.json"), "source": "sd_scripts"}
+    data, config = configured([row], trigger_word="zkz")
+    report = told(make_report(config, scan(config.data, cache_dir=tmp_path / "cache")))
+    assert [row.role for row in report.datasets] == ["train", "regularization"]
+    findings = {finding.problem.code: finding for finding in report.findings}
+    assert findings["trigger_in_class"].fixes == ()
+    assert [fix.code for fix in findings["images_small"].fixes] == ["exclude"]
+    again, problems = parse(apply_fix(data, findings["images_small"].fixes[0]))
+    assert again is not None, problems
+    assert len(scan(again.data, cache_dir=tmp_path / "cache").images) == 2
 
 
 def test_many_pictures_are_reported_in_seconds() -> None:
