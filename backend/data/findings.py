@@ -393,7 +393,7 @@ def find(view: View) -> tuple[Finding, ...]:
 
 
 def _mendable(finding: Finding, fixed_rows: set[str]) -> Finding:
-    """Return a finding without fixes that would do nothing: what a data set file of sd-scripts says holds in its row."""
+    """Return a finding without fixes that would do nothing: what a data set file says holds in its row."""
 
     def works(fix: Fix) -> bool:
         places = [path.rpartition(".") for path, _ in fix.changes]
