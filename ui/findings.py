@@ -40,7 +40,7 @@ class Findings:
 
     `waiting` says that the pictures are still being looked through (there is no scan yet), that the plan is being made
     (there is a scan), or that the user ended that. `number` is that of the scan, as the addresses of its pictures have
-    it. `shown` is what a report is made from.
+    it; `plan_number` is that of the plan. `shown` is what a report is made from.
     """
 
     config: TrainConfig | None
@@ -52,6 +52,7 @@ class Findings:
     number: int = 0
     findings: tuple[Finding, ...] = ()
     shown: View | None = None
+    plan_number: int = 0
 
     @property
     def stage(self) -> str:
@@ -98,7 +99,7 @@ class Finder:
         shown = findings.shown
         if shown is None:
             return None
-        return self._reports.get(id(shown), lambda _: report_of(shown, findings.findings), wait=wait)
+        return self._reports.get(findings.plan_number, lambda _: report_of(shown, findings.findings), wait=wait)
 
     def look_closely(self, findings: Findings) -> Progress | Cancelled | Seen | None:
         """Begin to decode every picture, or say how far that is; what it finds is in the next report."""
@@ -158,7 +159,15 @@ class Finder:
         if not isinstance(done, preflight.Examined):
             return Findings(config, detection, found, None, (), done, number)
         return Findings(
-            config, detection, found, done.plan, tuple(done.problems), None, number, done.findings, done.shown
+            config,
+            detection,
+            found,
+            done.plan,
+            tuple(done.problems),
+            number=number,
+            findings=done.findings,
+            shown=done.shown,
+            plan_number=self._plans.number,
         )
 
     def _examine(self, config: TrainConfig, found: Scan) -> preflight.Examined:

@@ -175,7 +175,7 @@ def test_pages_fit_the_window(
     app: App, open_page: OpenPage, keep_picture: KeepPicture, width: int, language: str, dark: bool
 ) -> None:
     page = open_page(f"{app.url}/{language}/#train/expert", width=width, dark=dark)
-    for place in ("train/quick", "train/expert", "runs", "tensorboard", "settings"):
+    for place in ("train/quick", "train/expert", "data", "runs", "tensorboard", "settings"):
         page.evaluate("place => (location.hash = place)", place)
         page.wait_for_timeout(300)
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -192,7 +192,7 @@ def test_keys_reach_search_help_and_pages(page: Page) -> None:
     expect(page.locator("#keys-dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#keys-dialog")).to_be_hidden()
-    page.keyboard.press("Alt+2")
+    page.keyboard.press("Alt+3")
     expect(page.locator("#page-runs")).to_be_visible()
 
 

@@ -52,9 +52,11 @@ class DataPage:
     def snapshot(self, request: Data | None = None) -> Data:
         """Return the page as it is: cards, numbers and findings of what is selected, and what is going on."""
         data, language = self.context.draft.data, self.context.language
+        # First of all: what looking closely found out is in the findings once it is done.
+        looking = self.finder.looking(self.finder.find(data))
         findings, rows = self.finder.find(data), quick_plan.datasets(data)
         selected = _selected(str((request or {}).get("selected", "all")), len(rows))
-        report, waiting = self._report(findings)
+        report, waiting = self._report(findings, looking)
         return {
             "selected": selected,
             "number": findings.number,
@@ -68,7 +70,7 @@ class DataPage:
             "code": self._code(rows, selected),
         }
 
-    def _report(self, findings: Findings) -> tuple[Report | None, Data | None]:
+    def _report(self, findings: Findings, looking: Progress | Cancelled | None) -> tuple[Report | None, Data | None]:
         """Return the report, and what goes on in the background."""
         language = self.context.language
         if findings.waiting:
@@ -76,7 +78,6 @@ class DataPage:
         report = self.finder.report(findings)
         if isinstance(report, Progress | Cancelled):
             return None, _waiting(report, "report", language)
-        looking = self.finder.looking(findings)
         return report, _waiting(looking, "closely", language) if isinstance(looking, Progress) else None
 
     def _view(self, findings: Findings, report: Report, selected: str) -> Data:

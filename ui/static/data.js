@@ -94,7 +94,7 @@ function build() {
       el("ul", { class: "data-cards", "data-part": "cards" }),
       el("button", { type: "button", class: "plain-button", id: "data-add", onclick: () => { state.tab = "settings"; page.change("add").then(() => { state.selected = state.snapshot.selected; state.form?.focus("path"); }); } }, "+ " + words("add"))),
     el("div", { class: "data-right" },
-      el("div", { class: "data-message", role: "status", "data-part": "message", hidden: true }),
+      el("div", { class: "data-message", role: "status", "data-part": "note", hidden: true }),
       el("header", { class: "data-head" },
         el("div", {}, el("h2", { "data-part": "title" }), el("dl", { class: "data-facts", "data-part": "facts" })),
         el("div", { class: "data-start" },
@@ -108,7 +108,7 @@ function build() {
 }
 
 function say(lines, failed = false, undo = null) {
-  const box = part("message");
+  const box = part("note");
   box.hidden = !lines.length;
   box.classList.toggle("is-error", failed);
   box.replaceChildren(el("div", {}, ...lines.map((line) => el("p", {}, line))), ...(undo ? [button(words("undo"), () => page.change("undo", undo), { "data-tool": "undo" })] : []));

@@ -239,7 +239,7 @@ async function start(queue) {
     const answer = await startRun({ queue });
     apply(answer, answer?.run ? (queue ? texts.queued : texts.started) : "");
     if (answer?.blocked) showPanel("problems");
-    if (answer?.run && !queue) location.hash = "runs";
+    if (answer?.run && !queue) window.athanor.openRun(answer.run);
   } finally {
     setTimeout(() => buttons.forEach((button) => (button.disabled = false)), 1000);
   }

@@ -9,14 +9,6 @@ let opened = "";
 watch("value", () => {
   const run = element.querySelector("[data-open-run]")?.dataset.openRun || "";
   element.querySelector("dialog")?.showModal();
-  if (run && run !== opened) follow(run, 20);
+  if (run && run !== opened) window.athanor.openRun(run);
   opened = run;
 });
-
-// The list of runs learns of the new one within a second or two.
-function follow(run, tries) {
-  location.hash = "runs";
-  const card = document.querySelector(`#runs-list [data-action="open"][data-run="${CSS.escape(run)}"]`);
-  if (card) card.click();
-  else if (tries) setTimeout(() => follow(run, tries - 1), 250);
-}

@@ -36,9 +36,12 @@ function theme(name) {
   store("theme", name);
 }
 
-function openRun(run) {
+// The list of runs learns of a new one within a second or two.
+function openRun(run, tries = 20) {
   location.hash = "runs";
-  document.querySelector(`#runs-list [data-action="open"][data-run="${CSS.escape(run)}"]`)?.click();
+  const card = document.querySelector(`#runs-list [data-action="open"][data-run="${CSS.escape(run)}"]`);
+  if (card) card.click();
+  else if (tries) setTimeout(openRun, 250, run, tries - 1);
 }
 
 function keys() {
