@@ -117,7 +117,8 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[Any, ...]]:
         return "choice", get_args(annotation)
     if get_origin(annotation) is list:
         member = get_args(annotation)[0]
-        return typing.cast(Kind, LIST_KINDS[member] if member in LIST_KINDS else member.form_kind), ()
+        kind = LIST_KINDS[member] if member in LIST_KINDS else member.form_kind  # noqa: SIM401 - not all have a form_kind
+        return typing.cast(Kind, kind), ()
     return typing.cast(Kind, annotation.__name__), ()
 
 

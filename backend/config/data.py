@@ -63,8 +63,8 @@ class CacheSection(Section):
         Ui(tier="basic", aliases=("cache_latents", "cache_latents_to_disk", "latent_caching")),
     ] = "disk"
     """Passes each picture through the VAE once and keeps the result. Much faster, and the VAE leaves the memory.
-    disk: for later runs, too; changed pictures and settings are noticed and cached again by themselves. memory: only for this
-    run. off: each picture is read and encoded anew each time."""
+    disk: for later runs, too; changed pictures and settings are noticed and cached again by themselves. memory: only
+    for this run. off: each picture is read and encoded anew each time."""
 
     text_embeddings: Annotated[
         Literal["disk", "memory", "off"],

@@ -49,9 +49,9 @@ class DatasetConfig(OwnRules):  # type: ignore[misc, valid-type]
         Ui(tier="basic", widget="folder", aliases=("train_data_dir", "image_dir", "instance_data_dir", "folder_path")),
     ] = ""
     """A folder of pictures, each with a caption file of the same name beside it; a folder whose sub-folders are named
-    like 10_cat (10 repeats, and the caption of pictures that have none); a metadata file (.json, .jsonl), a table (.csv,
-    .parquet), shards (.tar), a data set of Hugging Face; or an sd-scripts data set file (.toml). Any of them on this
-    machine or as s3://bucket/path."""
+    like 10_cat (10 repeats, and the caption of pictures that have none); a metadata file (.json, .jsonl), a table
+    (.csv, .parquet), shards (.tar), a data set of Hugging Face; or an sd-scripts data set file (.toml). Any of them on
+    this machine or as s3://bucket/path."""
 
     name: Annotated[str, Field(title="Name"), Ui()] = ""
     """How the data set is called in reports. Empty: the name of the folder or file."""
@@ -94,7 +94,7 @@ class DatasetConfig(OwnRules):  # type: ignore[misc, valid-type]
     ] = 1.0
     """The data set's part of each epoch, relative to the weights of the others."""
 
-    loss_weight: Annotated[float, Field(title="Loss weight", ge=0), Ui(aliases=("network_multiplier",))] = 1.0
+    loss_weight: Annotated[float, Field(title="Loss weight", ge=0), Ui()] = 1.0
     """How much the pictures of this data set count: 0.5 is half."""
 
     start_epoch: Annotated[int, Field(title="From epoch", ge=1), Ui(unit="epochs")] = 1

@@ -82,7 +82,8 @@ class ValidationSection(Section):
     """The same by epochs. It happens only when a data set is held back for it. 0: not by epochs."""
 
     num_timesteps: Annotated[int, Field(title="Timesteps per picture", ge=1, le=100), Ui(unit="timesteps")] = 4
-    """Each picture is measured at so many timesteps, evenly spread, always with the same noise: so that only the model changes the number."""
+    """Each picture is measured at so many timesteps, evenly spread, always with the same noise: so that only the model
+    changes the number."""
 
     max_samples: Annotated[
         int, Field(title="Pictures at most", ge=0), Ui(unit="pictures", aliases=("max_validation_steps",))

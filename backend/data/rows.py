@@ -86,12 +86,10 @@ def open_parquet(table: str, files: FileSystem) -> Any:
     """Open a Parquet file.
 
     Raises:
-        UserError: pyarrow is not installed, or the file is gone, damaged or none.
+        UserError: The file is gone, damaged or none.
     """
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise UserError("package_missing", value=table, package="pyarrow", extra="tables") from error
+    from pyarrow.parquet import ParquetFile  # takes a moment to load: only when there is a table
+
     return parquet_call(table, lambda: ParquetFile(files.open(table)))
 
 

@@ -101,4 +101,19 @@ def test_the_heartbeat_tells_idling_and_any_other_event_ends_it() -> None:
 
 
 def test_kinds_of_a_newer_version_are_passed_over() -> None:
-    assert fold(RunView(), stream({"kind": "validation", "loss": 1})).num_events == 1
+    assert fold(RunView(), stream({"kind": "prophecy", "loss": 1})).num_events == 1
+
+
+def test_validation_losses_are_curves_of_all_and_of_each_of_several_sets() -> None:
+    told = [
+        {"kind": "validation", "step": 0, "loss": 2.0, "datasets": {"a": 1.0, "b": 3.0}},
+        {"kind": "validation", "step": 9, "loss": 1.0, "datasets": {"a": 0.5, "b": 1.5}},
+    ]
+    view = fold(RunView(), stream(*told))
+    assert {name: curve.points for name, curve in view.validation.items()} == {
+        "": [(0, 2.0), (9, 1.0)],
+        "a": [(0, 1.0), (9, 0.5)],
+        "b": [(0, 3.0), (9, 1.5)],
+    }
+    one = fold(RunView(), stream({"kind": "validation", "step": 1, "loss": 1.0, "datasets": {"a": 1.0}}))
+    assert list(one.validation) == [""]
