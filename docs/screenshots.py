@@ -66,6 +66,19 @@ def expert(page: Page, app: App, language: str) -> None:
     keep(page, language, "expert")
 
 
+def data(page: Page, app: App, language: str) -> None:
+    """Show the report of the demo data set, looked at closely."""
+    page.goto(f"{app.url}/{language}/#data")
+    page.wait_for_selector("#data-look, #data-look-again")
+    if page.locator("#data-look").count():
+        page.locator("#data-look").click()
+        page.wait_for_selector("#data-look", state="detached")
+    page.locator('[data-card="0"] .card-open').click()
+    for tab in ("findings", "numbers"):
+        page.locator(f"#data-tab-{tab}").click()
+        keep(page, language, f"data-{tab}")
+
+
 def runs(page: Page, app: App, language: str) -> None:
     """Show a finished run with its sample wall."""
     page.goto(f"{app.url}/{language}/#runs")
@@ -98,6 +111,7 @@ def main() -> None:
             for language in LANGUAGES:
                 novice(page, app, language)
                 expert(page, app, language)
+                data(page, app, language)
                 runs(page, app, language)
         finally:
             browser.close()

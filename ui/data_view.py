@@ -108,13 +108,14 @@ def members_of(found: Scan | None) -> dict[int, range]:
 
 
 def concerns(finding: Finding, parts: Sequence[Dataset], found: Scan) -> bool:
-    """Tell whether a finding is about some data sets: by its field, or by its pictures."""
-    fields = {part.field for part in parts}
-    if any(finding.problem.path == field or finding.problem.path.startswith(f"{field}.") for field in fields):
+    """Tell whether a finding is about some data sets: by its pictures, their names, or else by its field."""
+    if finding.records:
         numbers = {part.index for part in parts}
-        return not finding.records or any(found.images[index].dataset in numbers for index in finding.records)
-    numbers = {part.index for part in parts}
-    return any(found.images[index].dataset in numbers for index in finding.records)
+        return any(found.images[index].dataset in numbers for index in finding.records)
+    if not any(finding.problem.path.startswith(f"{part.field}.") for part in parts):
+        return False
+    titles = tuple(f"{part.title}/" for part in parts)
+    return not finding.names or any(name.startswith(titles) for name in finding.names)
 
 
 def worst(findings: Sequence[Finding]) -> str:

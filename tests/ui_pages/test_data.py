@@ -247,3 +247,26 @@ def test_the_page_has_all_its_words(page: DataPage, language: str) -> None:
     context = AppContext(page.context.services, language, page.context.blocks)
     for name, text in props(context)["texts"].items():
         assert not text.startswith(("dataroom.", "expert.", "start.")), name
+
+
+def test_a_data_set_file_is_one_card_with_its_parts(page: DataPage, folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "sets.toml"
+    lines = [
+        "[[datasets]]",
+        "resolution = 64",
+        "[[datasets.subsets]]",
+        f"image_dir = {json.dumps(str(folder / 'cats'))}",
+        "num_repeats = 3",
+        "[[datasets.subsets]]",
+        f"image_dir = {json.dumps(str(folder / 'class'))}",
+        'is_reg = true\nclass_tokens = "a cat"',
+    ]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    page.set_row({"index": 0, "row": {"path": str(file)}})
+    cards = ready(page)["cards"]
+    assert [card["key"] for card in cards] == ["0", "0.0", "0.1", "1"]
+    assert [card["images"] for card in cards] == [34, 30, 4, 4] and cards[0]["kind"] == "sd-scripts file"
+    assert cards[0]["samples"] == cards[1]["samples"] + cards[2]["samples"]
+    assert (cards[1]["level"], cards[2]["role"]) == ("warning", "regularization")
+    part = ready(page, selected="0.1")
+    assert part["selected"] == "0.1" and page.pictures({"selected": "0.1"})["num"] == 4

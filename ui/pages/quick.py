@@ -235,8 +235,9 @@ class QuickPage:
     def _views(self, data: Data) -> Outputs:
         findings, language = self.finder.find(data), self.context.language
         value, num_datasets = quick_plan.get(data, "model.base_model"), len(quick_plan.datasets(data))
-        about_model = findings.about("model.") if value else []
-        about_pictures = findings.about("data.") if num_datasets else []
+        # How much of a caption is read is a matter of the captions.
+        about_model = [each for each in findings.about("model.") if each.path != "model.max_token_length" and value]
+        about_pictures = findings.about("data.", "model.max_token_length") if num_datasets else []
         replaces = bool(value or num_datasets) and value != quick_plan.demo()["model"]["base_model"]
         return [
             quick_view.base_model_html(

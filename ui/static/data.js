@@ -165,8 +165,8 @@ function apply(snapshot) {
   part("arithmetic").replaceChildren(...(isEmpty ? [] : view?.arithmetic ?? []).map((line) => el("p", {}, line)));
   part("look").replaceChildren(...(isEmpty ? [] : lookNode(snapshot)).filter(Boolean));
   part("problems").replaceChildren(...(isEmpty ? [] : snapshot.problems).map((problem) => el("li", { class: "finding is-" + problem.level }, el("p", {}, levelBadge(problem.level), " ", problem.text))));
-  part("tabs").hidden = isEmpty;
   const tab = selected === "all" && state.tab === "settings" ? "findings" : state.tab;
+  part("tabs").hidden = isEmpty || (!view && selected === "all");
   for (const node of part("tabs").children) {
     node.setAttribute("aria-selected", node.dataset.tab === tab);
     node.hidden = node.dataset.tab === "settings" && selected === "all";

@@ -11,7 +11,7 @@ const copyIcon = () => svg("svg", { viewBox: "0 0 16 16", class: "tool-icon", "a
 
 function cardNode(card, isSelected) {
   const index = Number(card.key.split(".")[0]);
-  const numbers = [card.images === null ? null : `${many(card.images)} ${words("images")}`, card.samples === null ? null : `${many(card.samples)} ${words("samples")}`, card.share === null ? null : `${card.share} %`];
+  const numbers = [card.images === null ? null : `${many(card.images)} ${words("images")}`, card.samples === null ? null : `${many(card.samples)} ${words("samples")}`, card.share === null ? null : `${card.share}\u00a0%`];
   const tools = el("div", { class: "card-tools" },
     button(card.enabled ? words("in_use") : words("off"), () => page.setRow(index, { enabled: !card.enabled }), { "aria-pressed": String(card.enabled), "data-tool": "enabled" }),
     iconButton("\u2191", words("up"), () => page.change("move", { index, by: -1 }), { "data-tool": "up" }),
