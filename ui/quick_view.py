@@ -166,7 +166,7 @@ FIXES = {
 
 # Those that are mended by choosing something: the text box that the picker fills, and what it offers.
 BROWSE: dict[str, tuple[str, PickKind]] = {
-    "pictures": ("quick-data-datasets-path", "folder"),
+    "pictures": ("quick-data-datasets-path", "data"),
     "model": ("quick-model-base_model", "model"),
 }
 

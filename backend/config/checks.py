@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from backend.config.base import flatten
+from backend.config.base import Parameter, flatten, item_values
 from backend.config.data import DataSection
 from backend.config.datasets import DatasetConfig, PictureRules
 from backend.config.geometry import parse_size, targets_of
 from backend.config.problems import Level, Problem
-from backend.config.root import TrainConfig, parameters
+from backend.config.root import TrainConfig, item_parameters, parameters
 
 Values = Mapping[str, Any]
 Rule = Callable[[TrainConfig, Values], Iterator[Problem]]
@@ -238,12 +238,27 @@ def _outputs(config: TrainConfig, values: Values) -> Iterator[Problem]:
         )
 
 
-def _without_effect(_config: TrainConfig, values: Values) -> Iterator[Problem]:
-    """Warn about every value that was set where it does nothing."""
+def _without_effect(config: TrainConfig, values: Values) -> Iterator[Problem]:
+    """Warn about every value that was set where it does nothing: neither in general nor for a data set."""
+    members = item_parameters("datasets")
+    rows = {index: row.model_dump() for index, row in enumerate(config.data.datasets) if row.enabled}
+    seen = {index: item_values(values, members, row) for index, row in rows.items()}
     for item in parameters():
-        value = values[item.path]
-        if value != item.default and value not in (None, []) and not item.applies(values):
-            yield _problem("warning", "no_effect", item.path, value=value, title=item.title)
+        if _is_set(item, values[item.path]) and not any(item.applies(each) for each in (values, *seen.values())):
+            yield _no_effect(item, item.path, values[item.path])
+    for index, row in rows.items():
+        for member in members:
+            if _is_set(member, row[member.name]) and not member.applies(seen[index]):
+                yield _no_effect(member, f"data.datasets[{index}].{member.name}", row[member.name])
+
+
+def _is_set(item: Parameter, value: Any) -> bool:
+    return value != item.default and value not in (None, [])
+
+
+def _no_effect(item: Parameter, path: str, value: Any) -> Problem:
+    shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return _problem("warning", "no_effect", path, value=shown, parameter=item.title)
 
 
 RULES: tuple[Rule, ...] = (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from backend.config.messages import DEFAULT_LANGUAGE, translate
+from backend.config.messages import DEFAULT_LANGUAGE, has, translate
 
 Level = Literal["error", "warning", "info"]
 
@@ -20,8 +21,18 @@ class Problem:
     params: dict[str, Any] = field(default_factory=dict)
 
     def text(self, language: str = DEFAULT_LANGUAGE) -> str:
-        """Return the problem in words: what is wrong and what to do."""
-        return translate(f"problem.{self.code}", language, **{"path": self.path, **self.params})
+        """Return the problem in words: what is wrong and what to do. A `parameter` is called as in that language."""
+        words = {"path": self.path, **self.params}
+        label = next((key for key in _label_keys(self.path) if has(key, language)), "")
+        if "parameter" in words and label:
+            words["parameter"] = translate(label, language)
+        return translate(f"problem.{self.code}", language, **words)
+
+
+def _label_keys(path: str) -> tuple[str, ...]:
+    """Return the keys of a parameter's name; a rule in a row of a list is called as the general one."""
+    *_, kind, name = re.sub(r"\[\d+\]", "", f".{path}").split(".")
+    return f"{kind}.{name}.label", f"data.{name}.label"
 
 
 def render(problem: Problem, language: str = DEFAULT_LANGUAGE) -> str:

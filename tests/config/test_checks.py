@@ -178,6 +178,14 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("gpu_ids_count", "hardware.gpu_ids", "sd15", {"hardware.gpu_ids": "0,1"}),
     ("no_effect", "optimizer.d_coef", "sd15", {"optimizer.d_coef": 2.0}),
     ("no_effect", "model.clip_skip", "sdxl", {"model.clip_skip": 2}),
+    ("no_effect", "data.tag_dropout_only", "sd15", {"data.tag_dropout_only": ["smile"]}),
+    ("no_effect", "data.datasets[0].mask_dir", "sd15", {"data.datasets": [{"path": "a", "mask_dir": "masks"}]}),
+    (
+        "no_effect",
+        "data.datasets[0].bucket_step",
+        "sd15",
+        {"data.datasets": [{"path": "a", "bucket_step": 32, "enable_bucket": False}]},
+    ),
 ]
 
 
@@ -234,6 +242,18 @@ def test_a_rule_is_triggered_and_told(code: str, path: str, family: str, values:
 )
 def test_what_works_is_not_refused(values: dict[str, Any]) -> None:
     assert [problem for problem in check("sd15", values) if problem.code != "no_effect"] == []
+
+
+def test_a_general_rule_has_an_effect_when_a_data_set_needs_it() -> None:
+    rows = [{"path": "a", "tag_dropout_rate": 0.1}]
+    assert check("sd15", {"data.tag_dropout_only": ["smile"], "data.datasets": rows}) == []
+
+
+def test_a_value_without_effect_is_named_in_every_language() -> None:
+    (problem,) = check("sd15", {"data.datasets": [{"path": "a", "mask_dir": "masks"}]})
+    assert "'Folder of the masks'" in problem.text("en") and "“遮罩文件夹”" in problem.text("zh-CN")
+    (problem,) = check("sd15", {"data.tag_dropout_only": ["smile", "hat"]})
+    assert problem.text("zh-CN").startswith("“只丢弃这些标签”设成了 smile, hat")
 
 
 def test_what_several_data_sets_share_is_told_once() -> None:

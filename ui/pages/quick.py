@@ -389,8 +389,10 @@ def _field(context: AppContext, path: str) -> gr.Textbox:
     members = {f"data.datasets.{item.path}": item for item in root.item_parameters("datasets")}
     item, prefix = (members[path], "datasets.") if in_list else (root.by_path()[path], "")
     words = label(item, context.language, prefix=prefix), help_text(item, context.language, prefix=prefix)
+    if in_list:  # of all that a path can be, only what most people need
+        words = words[0], context.t("quick.folder.help")
     field_id = f"quick-{form.element_id(path)}"
-    kind = KINDS.get(item.ui.widget)
+    kind: PickKind | None = "data" if in_list else KINDS.get(item.ui.widget)
     gr.HTML(
         render("quick/label.html", context.language, label=words[0], help=words[1], path=path), elem_classes="flush"
     )
