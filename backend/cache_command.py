@@ -36,6 +36,8 @@ def fill(file: Path, config: TrainConfig, arguments: list[str], language: str) -
         launch = supervisor.launcher(num_processes=number, device=config.hardware.device)
         environment = supervisor.environment(gpu_ids=config.hardware.gpu_ids)
         return subprocess.call([*launch, "backend", "cache", str(file), *arguments], env=environment)
+    # What the libraries say while they load is of no use to whoever fills a cache.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from backend.training.filling import fill as fill_here
 
     try:
