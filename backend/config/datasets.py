@@ -64,7 +64,8 @@ class DatasetConfig(OwnRules):  # type: ignore[misc, valid-type]
         Field(title="Kind of source"),
         Ui(aliases=("type", "metadata_backend")),
     ] = "auto"
-    """auto: told from the folder or the ending of the file. huggingface: a data set's folder or its id on the hub."""
+    """auto: told from the folder or the ending of the file. huggingface: a data set's folder or its id on the hub.
+    sd_scripts: a data set file of sd-scripts, or a folder whose sub-folders are not read, as there."""
 
     role: Annotated[
         Literal["train", "regularization", "prior", "validation"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.data.index import Content, Index
-from backend.data.shards import ShardStore
+from backend.data.shards import ShardStore, last_use
 
 DAY_SECONDS = 24 * 3600
 MEMBER = "::"  # shard.tar::member
@@ -32,10 +32,10 @@ def find_orphans(store: ShardStore, index: Index) -> Waste:
         places[content.sha256].append((location, stamp))
     alive: dict[str, bool] = {}
     orphans = set()
-    for key, entry in store.entries.items():
-        digest = str(entry.about.get("content", ""))
+    for key, note in store.notes():
+        digest = str(note.get("content", ""))
         if digest not in alive:
-            known = places.get(digest) or [(str(entry.about.get("location", "")), "")]
+            known = places.get(digest) or [(str(note.get("location", "")), "")]
             alive[digest] = any(_is_there(location, stamp) for location, stamp in known)
         if not alive[digest]:
             orphans.add(key)
@@ -45,8 +45,8 @@ def find_orphans(store: ShardStore, index: Index) -> Waste:
 def find_unused(store: ShardStore, *, days: float, now: float | None = None) -> Waste:
     """Return the entries of shards that no run has used for so many days."""
     before = (time.time() if now is None else now) - days * DAY_SECONDS
-    used_at = {path: max(path.stat().st_atime, path.stat().st_mtime) for path in store.shards()}
-    return _waste(store, {key for key, entry in store.entries.items() if used_at.get(entry.shard, 0) < before})
+    used_at = {path: last_use(path) for path in store.shards()}
+    return _waste(store, {key for key, entry in store.entries.items() if used_at.get(entry.shard, before) < before})
 
 
 def _is_there(location: str, stamp: str) -> bool:
@@ -62,5 +62,4 @@ def _is_there(location: str, stamp: str) -> bool:
 
 
 def _waste(store: ShardStore, keys: set[str]) -> Waste:
-    size = sum(info.end - info.begin for key in keys for _, info in store.entries[key].tensors)
-    return Waste(frozenset(keys), size)
+    return Waste(frozenset(keys), sum(store.entries[key].num_bytes for key in keys))

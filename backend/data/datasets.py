@@ -40,6 +40,18 @@ def resolve(data: DataSection) -> tuple[list[Dataset], list[Problem]]:
     return datasets, problems
 
 
+def written_out(data: DataSection) -> DataSection:
+    """Return the same data sets with those of sd-scripts' files as rows: a run does not hang on a file that may change.
+
+    A file that cannot be read stays as it is, for the run to say so.
+    """
+    rows: list[DatasetConfig] = []
+    for number, row in enumerate(data.datasets):
+        configs, problems = _expanded(row, f"data.datasets[{number}]") if row.enabled else ([row], [])
+        rows += [row] if any(problem.level == "error" for problem in problems) else configs
+    return data.model_copy(update={"datasets": rows})
+
+
 def _expanded(row: DatasetConfig, field: str) -> tuple[list[DatasetConfig], list[Problem]]:
     if not is_dataset_file(row):
         return [row], []

@@ -66,8 +66,11 @@ Table = Mapping[str, Any]
 
 
 def is_dataset_file(config: DatasetConfig) -> bool:
-    """Tell whether a data set names a file of sd-scripts."""
-    return config.source == "sd_scripts" or (config.source == "auto" and config.path.strip().lower().endswith(".toml"))
+    """Tell whether a data set names a file of sd-scripts; a folder of that kind is one subset, written out."""
+    path = config.path.strip().lower()
+    if config.source not in ("auto", "sd_scripts") or path.endswith(".toml"):
+        return config.source in ("auto", "sd_scripts")
+    return config.source == "sd_scripts" and not (is_address(path) or Path(location(config.path)).is_dir())
 
 
 def expand(config: DatasetConfig, field: str) -> tuple[list[DatasetConfig], list[Problem]]:

@@ -15,9 +15,9 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +30,7 @@ from backend.formats.files import replacing, save_safetensors
 from backend.formats.header import Header, TensorInfo, read_header
 
 Tensors = dict[str, Tensor]
+Row = tuple[str, Tensors, Mapping[str, Any]]  # a key, its tensors, and what is noted about it
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
     "I32": torch.int32, "I16": torch.int16, "U8": torch.uint8, "BOOL": torch.bool,
@@ -47,30 +48,39 @@ LEFT_BEHIND_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a tensor is: its name within its entry, dtype and shape as the file has them, and before it was packed."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    packed: tuple[str, tuple[int, ...]] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """Where an entry is: its shard, its tensors there, its checksum, and what the writer noted about it."""
+    """Where an entry is. There may be millions: what they are made of is shared among those that are alike.
+
+    `spans` has for each part where its bytes begin and end in the file.
+    """
 
     shard: Path
-    tensors: tuple[tuple[str, TensorInfo], ...]
+    parts: tuple[Part, ...]
+    spans: tuple[int, ...]
     checksum: int
-    about: Mapping[str, Any]
+
+    @property
+    def num_bytes(self) -> int:
+        """Its bytes in the file."""
+        return sum(self.spans[1::2]) - sum(self.spans[::2])
 
 
-@dataclass(slots=True)
-class _Shard:
-    header: Header
-    view: mmap.mmap
-    packed: Mapping[str, Any] = field(default_factory=dict)
-
-    def bytes_of(self, info: TensorInfo) -> memoryview:
-        start = self.header.data_start
-        return memoryview(self.view)[start + info.begin : start + info.end]
-
-
-def _checksum(parts: Iterable[memoryview | bytes]) -> int:
+def _checksum(parts: Iterable[tuple[Part, memoryview | bytes]]) -> int:
+    """Return the checksum of an entry's bytes and of what is said of them."""
     value = 0
-    for part in parts:
-        value = zlib.crc32(part, value)
+    for part, data in parts:
+        said = repr((part.name, part.dtype, part.shape, part.packed))
+        value = zlib.crc32(data, zlib.crc32(said.encode(), value))
     return value
 
 
@@ -84,101 +94,139 @@ class ShardStore:
     def __init__(self, folder: Path, *, compress: bool = False) -> None:
         self.folder = folder
         self.compress = compress
+        # Two runs may have made the same entry: the later one counts.
         self.entries: dict[str, Entry] = {}
-        # The keys of each shard that was taken in; two runs may have made the same entry, and the later one counts.
-        self._held: dict[Path, set[str]] = {}
-        self._open: dict[Path, _Shard] = {}
+        self._known: set[Path] = set()
+        self._views: dict[Path, mmap.mmap] = {}
+        self._layouts: dict[tuple[Part, ...], tuple[Part, ...]] = {}
         self._lock = threading.RLock()
         self.refresh()
 
     def shards(self) -> list[Path]:
         """Return the files, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(path for path in self.folder.iterdir() if SHARD_NAME.match(path.name))
+        return sorted(path for path in _files(self.folder) if SHARD_NAME.match(path.name))
 
     def refresh(self) -> None:
-        """Take in the shards that appeared since the last look; one that cannot be read is removed: it is a cache."""
+        """Take in the shards that appeared since the last look, and let go of those that another run removed."""
         with self._lock:
-            for path in self.shards():
-                if path not in self._held:
-                    self._held[path] = set()
-                    self._take_in(path)
+            is_moving = True
+            while is_moving:  # what goes while it is looked at was joined with others, which are there by now
+                listed = self.shards()
+                is_moving = self._lose(self._known.difference(listed))
+                for path in listed:
+                    if path not in self._known:
+                        self._known.add(path)
+                        is_moving |= not self._take_in(path)
 
-    def _take_in(self, path: Path) -> None:
+    def _take_in(self, path: Path) -> bool:
+        """Learn what a shard has; one that is damaged is removed: it is a cache. False when it is not there."""
         try:
             header = read_header(path)
-            checksums = json.loads(header.metadata[CHECKSUMS])
-            about = json.loads(header.metadata[ABOUT])
+            self.entries.update(self._entries_of(path, header))
         except UserError as error:
             if error.problem.code in ("not_safetensors", "safetensors_truncated"):
                 _remove(path)
-            return None
-        except (KeyError, ValueError):
-            return _remove(path)
-        rows: dict[str, list[tuple[str, TensorInfo]]] = {}
+            return error.problem.code != "file_not_found"
+        except (LookupError, ValueError, TypeError, AttributeError):  # what its header says makes no sense
+            _remove(path)
+        return True
+
+    def _entries_of(self, path: Path, header: Header) -> dict[str, Entry]:
+        checksums, packed = json.loads(header.metadata[CHECKSUMS]), json.loads(header.metadata[PACKED])
+        rows: dict[str, list[tuple[str, TensorInfo]]] = {key: [] for key in checksums}
         for full, info in header.tensors.items():
             key, _, name = full.partition(".")
-            rows.setdefault(key, []).append((name, info))
-        for key, checksum in checksums.items():
-            self.entries[key] = Entry(path, tuple(sorted(rows[key])), checksum, about.get(key, {}))
-        self._held[path] = set(checksums)
-        return None
+            rows[key].append((name, info))
+        entries = {}
+        for key, row in rows.items():
+            parts = tuple(_part(name, info, packed.get(f"{key}.{name}")) for name, info in sorted(row))
+            parts = self._layouts.setdefault(parts, parts)
+            places = ((info.begin, info.end) for _, info in sorted(row))
+            spans = tuple(header.data_start + place for span in places for place in span)
+            entries[key] = Entry(path, parts, spans, int(checksums[key]))
+        return entries
+
+    def _lose(self, paths: Collection[Path]) -> bool:
+        """Forget shards and the entries that are in them; returns whether there were any."""
+        for path in paths:
+            self._known.discard(path)
+            view = self._views.pop(path, None)
+            if view is not None:
+                with suppress(BufferError):  # somebody reads it just now; it goes with that
+                    view.close()
+        for key in [key for key, entry in self.entries.items() if entry.shard in paths] if paths else []:
+            del self.entries[key]
+        return bool(paths)
 
     def __contains__(self, key: str) -> bool:
         return key in self.entries
 
-    def _shard(self, path: Path) -> _Shard:
+    def _view(self, path: Path) -> mmap.mmap:
         with self._lock:
-            if path not in self._open:
-                header = read_header(path)
+            if path not in self._views:
                 with path.open("rb") as file:
-                    view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                self._open[path] = _Shard(header, view, json.loads(header.metadata.get(PACKED, "{}")))
-            return self._open[path]
+                    self._views[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return self._views[path]
 
     def get(self, key: str) -> Tensors | None:
         """Return the tensors of a key; None when there are none, or they are damaged."""
         for _ in range(2):
             entry = self.entries.get(key)
-            if entry is None:
-                return None
-            try:
-                return self._read(entry, key)
-            except UserError:  # another run joined or removed the shard: look again
-                self.entries.pop(key, None)
-                self.refresh()
+            if entry is not None:
+                with suppress(OSError, ValueError):  # another run removed the shard: look again
+                    return self._read(entry)
+            self.refresh()
         return None
 
-    def _read(self, entry: Entry, key: str) -> Tensors | None:
-        shard = self._shard(entry.shard)
-        parts = [(name, info, shard.bytes_of(info)) for name, info in entry.tensors]
-        if _checksum(part for _, _, part in parts) != entry.checksum:
+    def _read(self, entry: Entry) -> Tensors | None:
+        view = memoryview(self._view(entry.shard))
+        spans = zip(entry.spans[::2], entry.spans[1::2], strict=True)
+        parts = [(part, view[begin:end]) for part, (begin, end) in zip(entry.parts, spans, strict=True)]
+        if _checksum(parts) != entry.checksum:
             return None
-        return {name: _tensor(info, part, shard.packed.get(f"{key}.{name}")) for name, info, part in parts}
+        return {part.name: _tensor(part, data) for part, data in parts}
+
+    def _by_shard(self) -> dict[Path, list[str]]:
+        """Return the keys whose entries count, by shard."""
+        found: dict[Path, list[str]] = {}
+        for key, entry in self.entries.items():
+            found.setdefault(entry.shard, []).append(key)
+        return found
+
+    def notes(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the keys with what their writers noted about them."""
+        for path, keys in self._by_shard().items():
+            yield from self._notes_of(path, keys).items()
+
+    def _notes_of(self, path: Path, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Return what is noted about keys in a shard: read when it is needed, which is seldom."""
+        try:
+            about = json.loads(read_header(path).metadata[ABOUT])
+        except (UserError, LookupError, ValueError):  # removed meanwhile, or damaged: nothing is known
+            about = {}
+        return {key: about.get(key, {}) for key in keys}
 
     def verify(self) -> list[str]:
         """Read every shard that was not verified before, drop damaged entries, and return their keys."""
-        remembered = self._verified()
+        verified = self._verified()
         damaged: dict[Path, list[str]] = {}
-        by_shard: dict[Path, list[str]] = {}
-        for key, entry in self.entries.items():
-            by_shard.setdefault(entry.shard, []).append(key)
-        for path, keys in by_shard.items():
-            if remembered.get(path.name) != _stamp(path):
-                bad = [key for key in keys if self.get(key) is None]
-                if bad:
-                    damaged[path] = bad
-        for path, keys in damaged.items():
-            self.drop(set(keys), only=path)
-        self._remember()
-        return [key for keys in damaged.values() for key in keys]
+        for path, keys in self._by_shard().items():
+            stamp = _stamp(path)
+            if verified.get(path.name) != stamp:
+                damaged[path] = [key for key in keys if self.get(key) is None]
+                verified[path.name] = stamp
+        for path, lost in damaged.items():
+            if lost:
+                self.drop(set(lost), only=path)
+        if damaged:
+            self._remember(verified)
+        return [key for lost in damaged.values() for key in lost]
 
     def doubt(self, key: str) -> None:
         """Forget that the shard of a key was verified: the next run looks at it again."""
         entry = self.entries.get(key)
         if entry is not None:
-            self._remember(without=entry.shard.name)
+            self._remember({name: stamp for name, stamp in self._verified().items() if name != entry.shard.name})
 
     def touch(self, keys: Iterable[str]) -> None:
         """Note that the shards of these keys are in use: what no run touches for long can be cleaned away."""
@@ -188,55 +236,71 @@ class ShardStore:
     def _verified(self) -> dict[str, Any]:
         try:
             return dict(json.loads((self.folder / VERIFIED).read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             return {}
 
-    def _remember(self, without: str = "") -> None:
-        table = {path.name: _stamp(path) for path in self.shards() if path.name != without}
-        if table != self._verified():
-            with replacing(self.folder / VERIFIED) as fresh:
-                fresh.write_text(json.dumps(table), encoding="utf-8")
+    def _remember(self, verified: Mapping[str, Any]) -> None:
+        there = {path.name for path in self.shards()}
+        text = json.dumps({name: stamp for name, stamp in verified.items() if name in there})
+        # It only saves time: a folder that is full, read-only, or in use by another run (Windows) is no error.
+        with suppress(UserError), replacing(self.folder / VERIFIED) as fresh:
+            fresh.write_text(text, encoding="utf-8")
 
-    def drop(self, keys: set[str], *, only: Path | None = None) -> int:
+    def drop(self, keys: Collection[str], *, only: Path | None = None) -> int:
         """Remove entries by writing their shards again without them; returns the bytes that became free."""
-        freed = 0
-        for path, held in list(self._held.items()):
-            if not held & keys or (only is not None and path != only) or not path.exists():
+        freed, keys = 0, set(keys)
+        for path, held in self._by_shard().items():
+            if keys.isdisjoint(held) or only not in (None, path):
                 continue
-            before = path.stat().st_size
-            kept = [key for key in held - keys if self.entries[key].shard == path]
-            fresh = self._write([(key, self.get(key), self.entries[key].about) for key in kept])
-            for key in held:
-                if key in self.entries and self.entries[key].shard == path:
-                    del self.entries[key]
-            self._forget(path)
-            freed += before - (fresh.stat().st_size if fresh else 0)
-        self.refresh()
+            before = _size(path)
+            fresh = self._write(self._rows({path: [key for key in held if key not in keys]}))
+            self._forget([path])
+            freed += before - (_size(fresh) if fresh else 0)
         return freed
 
-    def _forget(self, path: Path) -> None:
-        shard = self._open.pop(path, None)
-        if shard is not None:
-            with suppress(BufferError):  # a tensor somewhere still looks into it; it goes with the process
-                shard.view.close()
-        _remove(path)
+    def remove_superseded(self) -> int:
+        """Remove shards whose entries all are in later ones, too; returns the bytes that became free."""
+        paths = self._known.difference(self._by_shard())
+        freed = sum(_size(path) for path in paths)
+        self._forget(paths)
+        return freed
 
-    def _write(self, rows: Iterable[tuple[str, Tensors | None, Mapping[str, Any]]]) -> Path | None:
+    def _forget(self, paths: Collection[Path]) -> None:
+        """Remove shards; what was written again from them is taken in from its new place."""
+        with self._lock:
+            self._lose(set(paths))
+            for path in paths:
+                _remove(path)
+                # Windows keeps a file that another run has open.
+                self._known.add(path)
+            self.refresh()
+
+    def _rows(self, by_shard: Mapping[Path, Iterable[str]]) -> Iterator[Row]:
+        """Yield entries to be written again; those that are damaged or gone are left out."""
+        for path, keys in by_shard.items():
+            for key, note in self._notes_of(path, keys).items():
+                found = self.get(key)
+                if found is not None:
+                    yield key, found, note
+
+    def _write(self, rows: Iterable[Row]) -> Path | None:
         """Write one shard; returns its path, None when there was nothing to write."""
         tensors: Tensors = {}
         checksums: dict[str, int] = {}
         about: dict[str, Mapping[str, Any]] = {}
         packed: dict[str, Any] = {}
         for key, found, note in rows:
-            if found is None:
-                continue
-            for name, tensor in found.items():
-                stored = tensor.detach().cpu().contiguous()
+            parts = []
+            for name, tensor in sorted(found.items()):
+                before, stored = None, tensor.detach().cpu().contiguous()
                 if self.compress:
-                    packed[f"{key}.{name}"] = [DTYPE_NAMES[tensor.dtype], list(tensor.shape)]
+                    before = (DTYPE_NAMES[tensor.dtype], tuple(tensor.shape))
                     stored = torch.frombuffer(bytearray(zlib.compress(_raw(tensor), 1)), dtype=torch.uint8)
+                    packed[f"{key}.{name}"] = before
                 tensors[f"{key}.{name}"] = stored
-            checksums[key] = _checksum(_raw(tensors[f"{key}.{name}"]) for name in sorted(found))
+                part = Part(name, DTYPE_NAMES[stored.dtype], tuple(stored.shape), before)
+                parts.append((part, _raw(stored)))
+            checksums[key] = _checksum(parts)
             about[key] = dict(note)
         if not tensors:
             return None
@@ -251,42 +315,72 @@ class ShardStore:
 
     def join_small(self, paths: Iterable[Path]) -> None:
         """Write small shards again as large ones, and remove the small ones."""
-        small = [path for path in paths if path.exists() and path.stat().st_size < SMALL_BYTES]
-        for group in _groups(small):
-            keys = [key for key, entry in self.entries.items() if entry.shard in group]
-            self._write([(key, self.get(key), self.entries[key].about) for key in keys])
-            self.refresh()
-            for path in group:
-                self._forget(path)
+        by_shard = self._by_shard()
+        small = [path for path in paths if path in by_shard and 0 < _size(path) < SMALL_BYTES]
+        for group in _groups(small, by_shard):
+            self._write(self._rows({path: by_shard[path] for path in group}))
+            self._forget(group)
 
 
-def _groups(paths: list[Path]) -> Iterator[set[Path]]:
-    """Yield sets of at least two files of together one shard's size."""
-    group: set[Path] = set()
-    size = 0
+def _files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def find_partials(folder: Path) -> list[Path]:
+    """Return what writers that were killed left half-written."""
+    before = time.time() - LEFT_BEHIND_SECONDS
+    return [path for path in _files(folder) if path.suffix == ".partial" and _written_at(path) < before]
+
+
+def _groups(paths: list[Path], by_shard: Mapping[Path, Sequence[str]]) -> Iterator[list[Path]]:
+    """Yield at least two files of together one shard's size or number of entries."""
+    group: list[Path] = []
+    size = number = 0
     for path in paths:
-        group.add(path)
-        size += path.stat().st_size
-        if size >= SHARD_BYTES:
-            yield group
-            group, size = set(), 0
+        group.append(path)
+        size, number = size + _size(path), number + len(by_shard[path])
+        if size >= SHARD_BYTES or number >= SHARD_ENTRIES:
+            if len(group) > 1:
+                yield group
+            group, size, number = [], 0, 0
     if len(group) > 1:
         yield group
 
 
-def _tensor(info: TensorInfo, data: memoryview, packed: Any) -> Tensor:
+def _part(name: str, info: TensorInfo, packed: Any) -> Part:
+    """Return what a tensor is; raises LookupError or ValueError where no tensor of ours can be that."""
+    before = (str(packed[0]), tuple(packed[1])) if packed else None
+    dtype, shape = before or (info.dtype, info.shape)
+    if info.dtype not in DTYPES or dtype not in DTYPES or not all(isinstance(side, int) for side in shape):
+        raise ValueError("not a tensor of ours")
+    return Part(name, info.dtype, info.shape, before)
+
+
+def _tensor(part: Part, data: memoryview) -> Tensor:
     """Return a tensor of its own memory: the file may go while it is in use."""
-    name, shape = packed or (info.dtype, info.shape)
-    content = bytearray(zlib.decompress(data) if packed else data)
+    dtype, shape = part.packed or (part.dtype, part.shape)
+    content = bytearray(zlib.decompress(data) if part.packed else data)
     if not content:
-        return torch.empty(shape, dtype=DTYPES[name])
-    return torch.frombuffer(content, dtype=DTYPES[name]).reshape(shape)
+        return torch.empty(shape, dtype=DTYPES[dtype])
+    return torch.frombuffer(content, dtype=DTYPES[dtype]).reshape(shape)
 
 
 def _touch(path: Path) -> None:
     """Note that a shard was used now: in its time of access, so that its own time stays."""
     with suppress(OSError):
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
+def last_use(path: Path) -> float:
+    """Return when a shard was written or touched, in seconds since the epoch; never, for one that is gone."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return math.inf
+    return max(stat.st_atime, stat.st_mtime)
 
 
 def _stamp(path: Path) -> list[int]:
@@ -304,6 +398,13 @@ def _written_at(path: Path) -> float:
         return math.inf
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _remove(path: Path) -> None:
     with suppress(OSError):  # Windows keeps a file that another run has open; a later cleaning removes it
         path.unlink(missing_ok=True)
@@ -316,7 +417,7 @@ class ShardWriter:
         self.store = store
         self.clock = clock
         self.written: list[Path] = []
-        self._rows: list[tuple[str, Tensors, Mapping[str, Any]]] = []
+        self._rows: list[Row] = []
         self._bytes = 0
         self._since = 0.0
 
@@ -327,6 +428,8 @@ class ShardWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.flush()
+        for path in find_partials(self.store.folder):
+            _remove(path)
         if error is None and self.written:
             before = time.time() - LEFT_BEHIND_SECONDS
             left = [path for path in self.store.shards() if path not in self.written and _written_at(path) < before]

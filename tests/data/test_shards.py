@@ -18,6 +18,7 @@ from backend.data import shards
 from backend.data.cleaning import find_orphans, find_unused
 from backend.data.index import Content, Index
 from backend.data.shards import ShardStore
+from backend.formats.header import Header
 
 ROOT = Path(__file__).resolve().parents[2]
 TENSORS = {
@@ -50,7 +51,7 @@ def test_what_is_put_in_comes_out(tmp_path: Path, compress: bool) -> None:
     again = ShardStore(tmp_path)
     assert "b" in again and "d" not in again and again.get("d") is None
     assert all(same(again.get(key)) for key in "abc")
-    assert again.entries["b"].about == {"name": "图 b"}
+    assert dict(again.notes())["b"] == {"name": "图 b"}
     assert again.verify() == []
 
 
@@ -105,6 +106,79 @@ def test_a_shard_is_written_when_it_is_large_or_old(tmp_path: Path, monkeypatch:
     assert len(store.shards()) == 2
 
 
+def killed_writer(folder: Path, keys: str = "abc") -> list[Path]:
+    """Write a shard for each key; returns them."""
+    writer = ShardStore(folder).writer()
+    for key in keys:
+        writer.put(key, TENSORS, {"name": key})
+        writer.flush()
+    return writer.written
+
+
+def test_a_shard_that_is_joined_while_it_is_looked_at_is_found_in_its_new_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, other = killed_writer(tmp_path), ShardStore(tmp_path)
+    real, joined = shards.read_header, []
+
+    def read_header(path: Path) -> Header:
+        if not joined:
+            joined.append(path)
+            other.join_small(written)
+        return real(path)
+
+    monkeypatch.setattr(shards, "read_header", read_header)
+    store = ShardStore(tmp_path)
+    assert joined and all(same(store.get(key)) for key in "abc")
+
+
+def test_what_another_run_joined_or_removed_is_known_after_a_look(tmp_path: Path) -> None:
+    written = killed_writer(tmp_path)
+    store, other = ShardStore(tmp_path), ShardStore(tmp_path)
+    assert same(store.get("a"))
+    other.join_small(written)
+    assert all(same(store.get(key)) for key in "abc")
+    for path in other.shards():
+        path.unlink()
+    store.refresh()
+    assert not store.entries and store.get("a") is None
+    store.join_small(written)
+    assert store.drop({"a", "b"}) == 0
+
+
+def test_a_shard_that_is_removed_while_it_is_written_again_costs_its_entries_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, store = killed_writer(tmp_path), ShardStore(tmp_path)
+    real = shards.ShardStore._write
+
+    def write(self: ShardStore, rows: shards.Iterable[shards.Row]) -> Path | None:
+        written[0].unlink(missing_ok=True)
+        return real(self, rows)
+
+    monkeypatch.setattr(ShardStore, "_write", write)
+    store.join_small(written)
+    assert set(store.entries) == {"b", "c"} and all(same(store.get(key)) for key in "bc")
+    assert len(store.shards()) == 1
+
+
+def test_what_a_killed_writer_left_half_written_is_removed_later(tmp_path: Path) -> None:
+    for name, age in ((".dead.partial", 1e6), (".alive.partial", 0)):
+        (tmp_path / name).write_bytes(b"half a shard")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    fill(tmp_path, ["a"])
+    assert [path.name for path in tmp_path.glob(".*")] == [".alive.partial"]
+
+
+def test_shards_whose_entries_are_in_later_ones_can_go(tmp_path: Path) -> None:
+    first, _ = killed_writer(tmp_path, "ab")
+    (latest,) = killed_writer(tmp_path, "a")
+    store = ShardStore(tmp_path)
+    assert store.remove_superseded() > 0 and store.remove_superseded() == 0
+    assert not first.exists() and latest.exists()
+    assert all(same(store.get(key)) for key in "ab")
+
+
 def flip_byte(path: Path, place: int) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= 1
@@ -121,6 +195,49 @@ def test_a_flipped_bit_costs_one_entry(tmp_path: Path) -> None:
         assert set(again.entries) == {"a", "b", "c"} - set(lost)
         assert all(same(again.get(key)) for key in again.entries)
     assert ShardStore(tmp_path).verify() == []
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_no_flipped_bit_of_a_header_gives_another_tensor(tmp_path: Path, compress: bool) -> None:
+    path = fill(tmp_path, ["a", "b"], compress=compress).shards()[0]
+    data = path.read_bytes()
+    for place in range(shards.read_header(path).data_start):
+        for bit in (1, 8):
+            path.write_bytes(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
+            store = ShardStore(tmp_path)
+            for key in store.entries:
+                found = store.get(key)
+                assert found is None or same(found), data[place - 20 : place + 20]
+
+
+def test_the_other_processes_of_a_run_know_what_the_first_one_found_damaged(tmp_path: Path) -> None:
+    shard = fill(tmp_path, ["a", "b"]).shards()[0]
+    flip_byte(shard, -5)
+    first, second = ShardStore(tmp_path), ShardStore(tmp_path)
+    (lost,) = first.verify()
+    second.refresh()
+    assert lost not in second and set(second.entries) == {"a", "b"} - {lost}
+
+
+def test_a_doubt_about_one_shard_vouches_for_no_other(tmp_path: Path) -> None:
+    killed_writer(tmp_path, "a")
+    assert ShardStore(tmp_path).verify() == []
+    (later,) = killed_writer(tmp_path, "b")
+    flip_byte(later, -5)
+    ShardStore(tmp_path).doubt("a")
+    assert ShardStore(tmp_path).verify() == ["b"]
+
+
+def test_a_folder_that_cannot_be_written_to_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, ["a"])
+    store = ShardStore(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    assert store.verify() == [] and same(store.get("a"))
+    store.doubt("a")
 
 
 def test_what_was_verified_is_looked_at_again_only_in_doubt(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from looking import codes, look, only
 
 from backend.config.data import DataSection, DatasetConfig
-from backend.data.datasets import resolve
+from backend.data.datasets import resolve, written_out
 from backend.data.scan import scan
 
 EVERY_KEY = """
@@ -157,3 +157,31 @@ def test_keys_without_a_counterpart_are_told(draw, tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert codes(look(tmp_path / "none.toml")) == {"file_not_found"}
+
+
+def test_written_out_the_same_pictures_are_found_without_the_file(draw, tmp_path: Path) -> None:
+    for name in ("one", "3_two"):
+        draw(tmp_path / name / "a.png")
+    text = """
+    [general]
+    shuffle_caption = true
+    [[datasets]]
+    resolution = 64
+    batch_size = 3
+    [[datasets.subsets]]
+    image_dir = "one"
+    num_repeats = 4
+    [[datasets.subsets]]
+    image_dir = "3_two"
+    is_reg = true
+    """
+    data = row(tmp_path, text)
+    before = scan(data)
+    frozen = written_out(data)
+    Path(data.datasets[0].path).unlink()
+    again = scan(DataSection.model_validate(frozen.model_dump()))
+    assert [dataset.config for dataset in again.datasets] == [dataset.config for dataset in before.datasets]
+    assert [dataset.rules for dataset in again.datasets] == [dataset.rules for dataset in before.datasets]
+    assert again.images == before.images and [image.num_repeats for image in again.images] == [4, 1]
+    assert codes(again) == {"captions_missing"}
+    assert written_out(frozen) == frozen
