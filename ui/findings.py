@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from ui.background import Cancelled, Job, Progress, Slot
 NOT_SCANNED = frozenset(
     {"name", "role", "num_repeats", "num_samples", "weight", "loss_weight", "start_epoch", "end_epoch", "batch_size"}
 ) | {"validation_split"}
+# Looking into every folder costs: whoever asks in vain gets the same answer for a moment.
+ASK_AGAIN_SECONDS = 0.4
 LEVELS = ("error", "warning", "info")
 SCANNED_RULES = ("caption_source", "caption_extension")
 
@@ -85,13 +88,20 @@ class Finder:
         self._looking, self._num_looks = 0, 0
         self._shown: dict[int, Scan] = {}
         self._findings: tuple[Any, Findings] | None = None
+        # What was asked for last while it was not ready, and when.
+        self._waited: tuple[str, float] | None = None
 
     def find(self, data: Mapping[str, Any]) -> Findings:
         """Look at a draft. Pictures that take longer are looked through in the background: ask again."""
         with self._lock:
-            key = (json.dumps(data, sort_keys=True, default=str), _stamps(data))
-            if self._findings is None or self._findings[0] != key or self._findings[1].waiting:
-                self._findings = (key, self._look(data))
+            text = json.dumps(data, sort_keys=True, default=str)
+            if self._waited and self._waited[0] == text and time.monotonic() < self._waited[1] + ASK_AGAIN_SECONDS:
+                assert self._findings is not None
+                return self._findings[1]
+            stamps = _stamps(data)
+            if self._findings is None or self._findings[0] != (text, stamps) or self._findings[1].waiting:
+                self._findings = ((text, stamps), self._look(data, stamps))
+            self._waited = (text, time.monotonic()) if self._findings[1].waiting else None
             return self._findings[1]
 
     def report(self, findings: Findings, *, wait: float = 1.0) -> Report | Progress | Cancelled | None:
@@ -133,6 +143,7 @@ class Finder:
 
     def cancel(self) -> None:
         """End looking through the pictures, or looking closely at them."""
+        self._waited = None
         if self._looking:
             self._looks.cancel()
         else:
@@ -141,20 +152,20 @@ class Finder:
     def look_again(self) -> None:
         """Forget what was found, for files that have changed without a trace in their folder."""
         self._scans.forget()
-        self._findings = None
+        self._findings = self._waited = None
 
-    def _look(self, data: Mapping[str, Any]) -> Findings:
+    def _look(self, data: Mapping[str, Any], stamps: tuple[Any, ...]) -> Findings:
         config, problems = root.parse(data)
         value = quick_plan.get(data, "model.base_model").strip()
         detection = detect(paths.resolve(value)) if value and not is_hub_id(value) else None
         if config is None:
             return Findings(None, detection, None, None, tuple(problems))
-        found = self._scan(config.data)
+        found = self._scan(config.data, stamps)
         if not isinstance(found, Scan):
             return Findings(config, detection, None, None, (), found)
         number = self._scans.number
         self._shown = {number: found, **{old: kept for old, kept in self._shown.items() if old == number - 1}}
-        key = (number, self._num_looks, config.model_dump_json(), _stamps(data))
+        key = (number, self._num_looks, config.model_dump_json(), stamps)
         done = self._plans.get(key, lambda _: self._examine(config, found), wait=self._patience)
         if not isinstance(done, preflight.Examined):
             return Findings(config, detection, found, None, (), done, number)
@@ -179,9 +190,9 @@ class Finder:
             seconds_per_step=preflight.measured_seconds_per_step(config, self._runs_dir),
         )
 
-    def _scan(self, data: DataSection) -> Scan | Progress | Cancelled:
-        key = (_scanned(data), tuple(_stamp(row.path) for row in data.datasets))
-        found = self._scans.get(key, lambda job: _scan(data, job), wait=self._patience)
+    def _scan(self, data: DataSection, stamps: tuple[Any, ...]) -> Scan | Progress | Cancelled:
+        _, *folders = stamps
+        found = self._scans.get((_scanned(data), folders), lambda job: _scan(data, job), wait=self._patience)
         return dressed(found, data) if isinstance(found, Scan) else found
 
 
