@@ -56,7 +56,7 @@ def clean(folder: Path, *, unused_days: float | None, dry_run: bool, language: s
     Raises:
         UserError: There is no such cache.
     """
-    from backend.data.cleaning import Waste, find_orphans, find_unused
+    from backend.data.cleaning import Waste, find_leftovers, find_orphans, find_unused, remove_leftovers
     from backend.data.index import Index
     from backend.data.shards import ShardStore
 
@@ -78,9 +78,15 @@ def clean(folder: Path, *, unused_days: float | None, dry_run: bool, language: s
         num, size = sum(len(waste.keys) for _, waste in old), sum(waste.num_bytes for _, waste in old)
         write("old", num=num, size=gigabytes(size), days=f"{unused_days:g}")
         wastes += old
+    leftovers = [find_leftovers(store.folder) for store in (latents, texts)]
+    num, size = sum(len(waste.keys) for waste in leftovers), sum(waste.num_bytes for waste in leftovers)
+    if num:
+        write("leftovers", num=num, size=gigabytes(size))
     if dry_run:
         return write("would")
-    freed = sum(store.drop(set(waste.keys)) for store, waste in wastes)
+    freed = sum(store.drop(waste.keys) for store, waste in wastes)
+    freed += sum(store.remove_superseded() for store in (latents, texts))
+    freed += sum(remove_leftovers(waste) for waste in leftovers)
     return write("removed", size=gigabytes(freed))
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.data.index import Content, Index
-from backend.data.shards import ShardStore, last_use
+from backend.data.shards import ShardStore, find_partials, last_use
 
 DAY_SECONDS = 24 * 3600
+# Version 1 kept a small file for each entry, in folders by the first two digits of their keys.
+OLD_FOLDER = re.compile(r"^[0-9a-f]{2}$")
 MEMBER = "::"  # shard.tar::member
 
 
 @dataclass(frozen=True, slots=True)
 class Waste:
-    """The keys of entries to remove, and their size in bytes."""
+    """The keys of entries to remove, or paths, and their size in bytes."""
 
     keys: frozenset[str]
     num_bytes: int
@@ -47,6 +51,21 @@ def find_unused(store: ShardStore, *, days: float, now: float | None = None) -> 
     before = (time.time() if now is None else now) - days * DAY_SECONDS
     used_at = {path: last_use(path) for path in store.shards()}
     return _waste(store, {key for key, entry in store.entries.items() if used_at.get(entry.shard, before) < before})
+
+
+def find_leftovers(folder: Path) -> Waste:
+    """Return what no version of ours reads any more, as paths: what killed writers left, and caches of version 1."""
+    found = [path for path in folder.iterdir() if OLD_FOLDER.match(path.name)] if folder.is_dir() else []
+    found += find_partials(folder)
+    files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+    return Waste(frozenset(map(str, found)), sum(file.stat().st_size for file in files))
+
+
+def remove_leftovers(waste: Waste) -> int:
+    """Remove them; returns the bytes that became free."""
+    for path in map(Path, waste.keys):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    return waste.num_bytes
 
 
 def _is_there(location: str, stamp: str) -> bool:
