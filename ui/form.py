@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from backend.config.base import Parameter
+from backend.config.datasets import PictureRules
 from backend.config.geometry import GeometryRules
 from backend.config.messages import translate
 from backend.config.reference import choice_label, help_text, label
@@ -76,10 +77,18 @@ def members(kind: str, language: str) -> list[dict[str, Any]]:
     return [{**field, "group": _group(item, len(items))} for field, item in zip(described, items, strict=True)]
 
 
+def general_members(language: str) -> list[dict[str, Any]]:
+    """Return the fields of `data` that hold for all data sets, grouped as those of one."""
+    items = [item for item in parameters() if item.section == "data" and item.kind not in LISTS]
+    return [{**describe(item, language), "group": _group(item, len(items))} for item in items]
+
+
 def _group(item: Parameter, num_members: int) -> str:
-    if item.ui.inherits:
+    if not item.ui.inherits and (item.ui.tier == "basic" or num_members < FEW):
+        return "main"
+    if item.name in PictureRules.model_fields:
         return "geometry" if item.name in GeometryRules.model_fields else "captions"
-    return "main" if item.ui.tier == "basic" or num_members < FEW else "more"
+    return "more"
 
 
 def schema(language: str) -> dict[str, Any]:

@@ -219,3 +219,14 @@ def test_every_tab_fits_the_window(app: App, open_page: OpenPage, page: Page, wi
         opened.locator(f"#data-tab-{tab}").click()
         opened.wait_for_timeout(300)
         assert not opened.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), tab
+
+
+def test_rules_of_all_data_sets_are_set_beside_the_report(page: Page, app: App) -> None:
+    page.locator("#data-tab-settings").click()
+    page.locator("#data-page [data-group=rules] summary").click()
+    page.locator("#data-all-crop-input").select_option("corner")
+    expect(page.locator("#data-page [data-group=rules] summary b")).to_have_text("2")
+    assert draft(app)["data"]["crop"] == "corner" and draft(app)["data"]["enable_bucket"] is False
+    page.locator("#data-all-keep_tokens-input").fill("many")
+    page.locator("#data-all-keep_tokens-input").press("Tab")
+    expect(page.locator('#data-page [data-part="problems"]')).to_contain_text("many")

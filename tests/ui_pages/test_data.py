@@ -270,3 +270,19 @@ def test_a_data_set_file_is_one_card_with_its_parts(page: DataPage, folder: Path
     assert (cards[1]["level"], cards[2]["role"]) == ("warning", "regularization")
     part = ready(page, selected="0.1")
     assert part["selected"] == "0.1" and page.pictures({"selected": "0.1"})["num"] == 4
+
+
+def test_the_rules_of_all_data_sets_are_set_without_touching_the_others(page: DataPage) -> None:
+    shown = ready(page)["values"]
+    typed = {name.removeprefix("data."): value for name, value in shown.items() if name.startswith("data.")}
+    del typed["datasets"]
+    page.context.draft.set("data.crop", "corner")
+    before = page.context.draft.data
+    page.set_general({"values": {**typed, "crop": "corner"}})
+    assert page.context.draft.data == before, "nothing was changed"
+    page.set_general({"values": {**typed, "crop": "corner", "keep_tokens": "2", "resolutions": "64, 128"}})
+    changed = page.context.draft.data["data"]
+    assert {name: value for name, value in changed.items() if before["data"].get(name) != value} == {
+        "keep_tokens": 2,
+        "resolutions": [64, 128],
+    }

@@ -38,7 +38,7 @@ TEXTS = (
     "captions.without_trigger", "captions.tokens", "tags", "tags.search", "pictures.search", "pictures.none",
     "preview", "preview.help", "preview.tokens", "preview.as_written", "preview.description", "close", "exclude",
     "start", "queue", "empty", "empty.help", "example", "unreachable", "code", "code.help", "code.trusted",
-    "code.trust", "code.hash", "go",
+    "code.trust", "code.hash", "go", "general",
 )  # fmt: skip
 
 
@@ -135,6 +135,18 @@ class DataPage:
         rows = quick_plan.datasets(self.context.draft.data)
         rows[int(request["index"])] = form.read_row("datasets", request["row"])
         return self._with_rows(rows, request)
+
+    def set_general(self, request: Data) -> Data:
+        """Take over the form of the rules for all data sets: what is as before stays as it is written."""
+        data = self.context.draft.data
+        values, wanted = self._values(data), []
+        for name, typed in request["values"].items():
+            item = by_path()[f"data.{name}"]
+            value = form.read_value(item, typed)
+            if value != values[item.path]:
+                wanted.append((item.path, value))
+        self.context.draft.replace(changes.applied(data, wanted))
+        return self.snapshot(request)
 
     def add(self, request: Data) -> Data:
         """Add a data set, or a copy of one behind it, and select it."""
@@ -329,6 +341,7 @@ def props(context: AppContext) -> Data:
     schema = form.schema(context.language)
     return {
         "schema": {"items": {"datasets": schema["items"]["datasets"]}, "facts": schema["facts"]},
+        "general": form.general_members(context.language),
         "texts": {
             **{name: context.t(f"expert.{name}") for name in expert.TEXTS},
             **expert.start_texts(context),
@@ -341,9 +354,9 @@ def build(context: AppContext) -> None:
     """Lay out the page: one widget, filled by its script."""
     page = DataPage(context)
     methods: tuple[Callable[..., Data], ...] = (
-        page.snapshot, page.set_row, page.add, page.remove, page.move, page.fix, page.exclude, page.undo, page.example,
-        page.look_closely, page.look_again, page.cancel, page.names, page.pictures, page.captions, page.trust,
-        page.start,
+        page.snapshot, page.set_row, page.set_general, page.add, page.remove, page.move, page.fix, page.exclude,
+        page.undo, page.example, page.look_closely, page.look_again, page.cancel, page.names, page.pictures,
+        page.captions, page.trust, page.start,
     )  # fmt: skip
     scripts = ("conditions.js", "fields.js", "start.js", "plots.js", "data_view.js", "data.js")
     gr.HTML(

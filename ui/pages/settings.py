@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -9,6 +11,7 @@ import gradio as gr
 from backend.config import paths
 from backend.config.messages import languages, translate
 from backend.config.problems import UserError
+from backend.runs import supervisor
 from ui.markup import plain, render, script
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ class SettingsPage:
             languages=[(code, translate("language.name", code)) for code in languages()],
             runs_dir=paths.runs_dir(found.runs_dir),
             home=paths.home(),
+            cache_dir=paths.cache_dir(),
         )
 
     def change_setting(self, change: dict[str, Any]) -> dict[str, str]:
@@ -53,6 +57,25 @@ class SettingsPage:
         key = "settings.saved_restart" if name in ("runs_dir", "hub_endpoint") else "settings.saved"
         return {"text": self.context.t(key)}
 
+    def clean_caches(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell what the caches hold of no use, or remove it; in a process of its own, which may load torch."""
+        remove = bool(request.get("remove"))
+        if not paths.cache_dir().is_dir():
+            return {"text": self.context.t("settings.caches.none"), "can_clean": False}
+        command = [sys.executable, "-m", "backend", "cache", "--clean", "--lang", self.context.language]
+        done = subprocess.run(
+            [*command, *([] if remove else ["--dry-run"])],
+            cwd=paths.PROJECT_DIR,
+            env=supervisor.environment(),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        if done.returncode:
+            return {"error": done.stderr.strip()[-1000:], "can_clean": False}
+        return {"text": done.stdout.strip(), "can_clean": not remove}
+
 
 def build(context: AppContext) -> None:
     """Lay out the page."""
@@ -60,7 +83,7 @@ def build(context: AppContext) -> None:
     shown = gr.HTML(
         page.html(),
         js_on_load=script("settings.js"),
-        server_functions=[plain(page.change_setting)],
+        server_functions=[plain(page.change_setting), plain(page.clean_caches)],
         elem_id="settings-form",
         elem_classes="flush",
     )

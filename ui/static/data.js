@@ -64,10 +64,11 @@ const page = {
   },
   goToField: (path) => {
     const [, row, name] = path.match(/^data\.datasets\[(\d+)\]\.(\w+)$/) || [];
-    if (row !== undefined) {
-      state.selected = row;
+    const general = props.value.general.find((field) => field.path === path);
+    if (row !== undefined || general) {
+      state.selected = row ?? "all";
       state.tab = "settings";
-      return inTurn("snapshot").then(() => state.form?.focus(name));
+      return inTurn("snapshot").then(() => state.form?.focus(name ?? general.name));
     }
     location.hash = "train/expert";
     const find = (tries) => {
@@ -136,15 +137,23 @@ function emptyNode() {
   return el("div", { class: "run-empty" }, el("h3", {}, words("empty")), el("p", {}, words("empty.help")), el("button", { type: "button", class: "plain-button", id: "data-example", onclick: () => page.change("example") }, words("example")));
 }
 
-// The form of the selected data set, the same as a row of the Expert page. It is kept while it shows the same row.
+// The form of the selected data set, the same as a row of the Expert page; of all: the rules that hold for each.
+function makeForm(index) {
+  const { general, schema } = props.value;
+  if (index === null) return rowForm(general, "data-all", () => inTurn("set_general", { values: state.form.read() }), { rules: words("general") });
+  return rowForm(schema.items.datasets, `data-row-${index}`, () => inTurn("set_row", { index, row: state.form.read() }));
+}
+
+// The form is kept while it shows the same row, so that what is open stays open.
 function settingsTab(snapshot) {
-  const index = Number(snapshot.selected.split(".")[0]);
+  const index = snapshot.selected === "all" ? null : Number(snapshot.selected.split(".")[0]);
   const key = `${index}/${snapshot.rows.length}`;
   if (state.formKey !== key || !state.form) {
-    state.form = rowForm(props.value.schema.items.datasets, `data-row-${index}`, () => inTurn("set_row", { index, row: state.form.read() }));
+    state.form = makeForm(index);
     state.formKey = key;
   }
-  state.form.show(snapshot.rows[index], snapshot.values);
+  const shared = Object.fromEntries(props.value.general.map((field) => [field.name, snapshot.values[field.path]]));
+  state.form.show(index === null ? shared : snapshot.rows[index], snapshot.values);
   const node = part("body");
   const old = node.querySelector(".data-code");
   const code = codeNode(snapshot.code);
@@ -165,12 +174,9 @@ function apply(snapshot) {
   part("arithmetic").replaceChildren(...(isEmpty ? [] : view?.arithmetic ?? []).map((line) => el("p", {}, line)));
   part("look").replaceChildren(...(isEmpty ? [] : lookNode(snapshot)).filter(Boolean));
   part("problems").replaceChildren(...(isEmpty ? [] : snapshot.problems).map((problem) => el("li", { class: "finding is-" + problem.level }, el("p", {}, levelBadge(problem.level), " ", problem.text))));
-  const tab = selected === "all" && state.tab === "settings" ? "findings" : state.tab;
-  part("tabs").hidden = isEmpty || (!view && selected === "all");
-  for (const node of part("tabs").children) {
-    node.setAttribute("aria-selected", node.dataset.tab === tab);
-    node.hidden = node.dataset.tab === "settings" && selected === "all";
-  }
+  const { tab } = state;
+  part("tabs").hidden = isEmpty;
+  for (const node of part("tabs").children) node.setAttribute("aria-selected", node.dataset.tab === tab);
   body(snapshot, tab, isEmpty);
   clearTimeout(state.timer);
   const goesOn = snapshot.waiting && !snapshot.waiting.is_cancelled;

@@ -88,7 +88,7 @@ function range(field) {
 
 // One item of a list, such as a data set: what is basic, then what is more, then the rules that it may set for itself.
 // show(item, values) puts an item in, with the flat values of the whole configuration; read() takes it out.
-function rowForm(members, id, changed, wanted = () => true) {
+function rowForm(members, id, changed, { wanted = () => true, rules = props.value.texts.rules } = {}) {
   const t = props.value.texts;
   const cells = {};
   let shown = {};
@@ -119,9 +119,10 @@ function rowForm(members, id, changed, wanted = () => true) {
   const fields = (nodes) => el("div", { class: "row-fields" }, ...nodes);
   const node = el("div", { class: "list-row" }, el("div", { class: "row-main" }, ...of("main")));
   if (members.some((m) => m.group === "more")) node.append(group("more", t.more, fields(of("more"))));
-  if (members.some((m) => m.inherits)) {
+  if (members.some((m) => m.group === "geometry")) {
     const topic = (name) => [el("h5", {}, t["topic." + name]), fields(of(name))];
-    node.append(group("rules", t.rules, el("p", { class: "field-help" }, t.rules_hint), ...topic("geometry"), ...topic("captions")));
+    const hint = members.some((m) => m.inherits) ? [el("p", { class: "field-help" }, t.rules_hint)] : [];
+    node.append(group("rules", rules, ...hint, ...topic("geometry"), ...topic("captions")));
   }
   const isSet = (m) => (m.inherits ? shown[m.name] !== null && shown[m.name] !== undefined : JSON.stringify(shown[m.name] ?? m.default) !== JSON.stringify(m.default));
   const show = (item, values) => {
@@ -159,7 +160,7 @@ function listEditor(field, members, changed, wanted) {
   const add = el("button", { type: "button", class: "small-button list-add", onclick: () => { addForm(); changed(read()); forms.at(-1).focus(members[0].name); } }, "+ " + t.add);
   const addForm = () => {
     const index = forms.length;
-    const form = rowForm(members, `${field.id}-${index}`, () => changed(read()), wanted);
+    const form = rowForm(members, `${field.id}-${index}`, () => changed(read()), { wanted });
     form.node.append(el("button", { type: "button", class: "small-button list-remove", title: t.remove, "aria-label": t.remove, onclick: () => changed(read().filter((_, i) => i !== index)) }, "\u00d7"));
     form.show({}, general);
     forms.push(form);

@@ -10,6 +10,22 @@ element.addEventListener("change", async (event) => {
   note.className = answer.error ? "field-error" : "saved";
   note.textContent = answer.error || answer.text;
 });
+// What the caches hold of no use: first a look, then, when there is something, its removal.
+element.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-caches]");
+  if (!button) return;
+  const setting = button.closest(".setting");
+  const told = setting.querySelector(".caches-told");
+  const buttons = [...setting.querySelectorAll("[data-caches]")];
+  buttons.forEach((each) => { each.disabled = true; });
+  told.className = "caches-told";
+  told.textContent = told.dataset.working;
+  const answer = await server.clean_caches({ remove: button.dataset.caches === "clean" });
+  buttons.forEach((each) => { each.disabled = false; });
+  setting.querySelector("[data-caches=clean]").hidden = !answer.can_clean;
+  told.classList.toggle("field-error", Boolean(answer.error));
+  told.textContent = answer.error || answer.text;
+});
 // Switching the language keeps the page that is looked at.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-language]");

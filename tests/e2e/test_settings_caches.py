@@ -1,0 +1,33 @@
+"""The caches on the Settings page: what is of no use is shown first, and removed when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from live_app import App
+from playwright.sync_api import Page, expect
+
+from backend.data.shards import ShardStore
+
+OpenPage = Callable[..., Page]
+SLOW = 60_000
+
+
+def test_caches_are_looked_through_and_cleaned(app: App, open_page: OpenPage) -> None:
+    folder = app.home / "cache" / "latents"
+    picture = app.home / "here.png"
+    picture.write_bytes(b"some picture")
+    with ShardStore(folder).writer() as writer:
+        for name, path in (("gone", app.home / "gone.png"), ("here", picture)):
+            writer.put(name, {"latents": torch.ones(4, 8, 8)}, {"content": name, "location": str(path)})
+    page = open_page(f"{app.url}/en/#settings")
+    page.wait_for_timeout(1500)  # the page is filled once more when it has loaded
+    caches = page.locator("#setting-caches")
+    expect(caches.locator("[data-caches=clean]")).to_be_hidden()
+    caches.locator("[data-caches=look]").click()
+    expect(caches.locator(".caches-told")).to_contain_text("1 entries", timeout=SLOW)
+    assert set(ShardStore(folder).entries) == {"gone", "here"}
+    caches.locator("[data-caches=clean]").click()
+    expect(caches.locator(".caches-told")).to_contain_text("Removed", timeout=SLOW)
+    assert set(ShardStore(folder).entries) == {"here"}
