@@ -170,14 +170,21 @@ function apply(snapshot) {
   part("cards").replaceChildren(...(isEmpty ? [] : [allCard(snapshot, selected === "all")]), ...cards.map((each) => cardNode(each, each.key === selected)));
   element.querySelector(".data-head").hidden = isEmpty;
   part("title").textContent = card ? card.title : words("all");
-  part("facts").replaceChildren(...(view?.numbers?.facts ?? []).map(({ label, value }) => el("div", {}, el("dt", {}, label), el("dd", {}, value))));
-  part("arithmetic").replaceChildren(...(isEmpty ? [] : view?.arithmetic ?? []).map((line) => el("p", {}, line)));
+  const { tab } = state;
+  // While only the plan is made anew, the report of the same pictures stays, dimmed.
+  const frame = JSON.stringify([tab, selected, snapshot.number]);
+  const isOld = !view && ["plan", "report"].includes(snapshot.waiting?.kind) && frame === state.frame;
+  state.frame = frame;
+  element.querySelector(".data-right").classList.toggle("is-old", isOld);
+  if (!isOld) {
+    part("facts").replaceChildren(...(view?.numbers?.facts ?? []).map(({ label, value }) => el("div", {}, el("dt", {}, label), el("dd", {}, value))));
+    part("arithmetic").replaceChildren(...(isEmpty ? [] : view?.arithmetic ?? []).map((line) => el("p", {}, line)));
+  }
   part("look").replaceChildren(...(isEmpty ? [] : lookNode(snapshot)).filter(Boolean));
   part("problems").replaceChildren(...(isEmpty ? [] : snapshot.problems).map((problem) => el("li", { class: "finding is-" + problem.level }, el("p", {}, levelBadge(problem.level), " ", problem.text))));
-  const { tab } = state;
   part("tabs").hidden = isEmpty;
   for (const node of part("tabs").children) node.setAttribute("aria-selected", node.dataset.tab === tab);
-  body(snapshot, tab, isEmpty);
+  if (!isOld || tab === "settings") body(snapshot, tab, isEmpty);
   clearTimeout(state.timer);
   const goesOn = snapshot.waiting && !snapshot.waiting.is_cancelled;
   if (goesOn) state.timer = setTimeout(() => element.isConnected && document.body.dataset.page === "data" && inTurn("snapshot"), 1000);

@@ -1,0 +1,317 @@
+// The caption beside the grid: of one picture as chips or as text, or what the selected pictures have in common.
+const splitTags = (text) => text.split(",").map((tag) => tag.trim()).filter(Boolean);
+const joinTags = (tags, like) => tags.join(like.includes(",") && !like.includes(", ") ? "," : ", ");
+const captionLines = (row) => row.text.split(/\r?\n/);
+const currentLine = (row) => captionLines(row)[state.line] ?? "";
+const sameTag = (a, b) => a.toLowerCase().replaceAll("_", " ") === b.toLowerCase().replaceAll("_", " ");
+
+// Puts a caption into its line of the file; the other lines stay as they are.
+function setLine(text, soon = false) {
+  const row = currentRow();
+  const lines = captionLines(row);
+  lines[state.line] = text;
+  editRow(row.id, lines.join("\n"));
+  if (soon) saveSoon();
+  else save();
+}
+
+function setTags(tags, focus = null) {
+  const row = currentRow();
+  setLine(joinTags(tags, currentLine(row)));
+  drawEditor(true);
+  drawGrid();
+  if (focus !== null) (part("editor").querySelectorAll(".chip")[Math.min(focus, tags.length - 1)] ?? part("editor").querySelector("#captions-add"))?.focus();
+}
+
+// Adds what was typed: to the caption of the picture, or to all that are selected.
+async function addTags(typed) {
+  const tags = splitTags(typed);
+  if (!tags.length) return;
+  const row = currentRow();
+  if (state.selected.size > 1) return changeMany("add", { tags: tags.join(", "), position: "end" });
+  const have = splitTags(currentLine(row));
+  const fresh = tags.filter((tag, at) => !have.some((other) => sameTag(other, tag)) && tags.indexOf(tag) === at);
+  if (!fresh.length) return flash(tags[0]);
+  setTags([...have, ...fresh]);
+}
+
+// A tag that is there already is shown, not added twice.
+function flash(tag) {
+  for (const chip of part("editor").querySelectorAll(".chip")) {
+    if (!sameTag(chip.dataset.tag, tag)) continue;
+    chip.classList.add("is-flashing");
+    setTimeout(() => chip.classList.remove("is-flashing"), 900);
+  }
+}
+
+async function changeMany(operation, values) {
+  await save();
+  const answer = await ask("apply", { operation, values, scope: "selected", ids: toText(state.selected) });
+  if (answer && !answer.error) { said(answer); took(answer); drawEditor(true); }
+}
+
+const highlighted = (tag) => state.highlight.split(",").map((word) => word.trim()).filter(Boolean).some((word) => tag.toLowerCase().includes(word.toLowerCase()));
+
+function chipNode(tag, at, { count = null, total = null } = {}) {
+  const row = currentRow();
+  const fact = row?.facts?.[tag] ?? {};
+  const kinds = ["chip", fact.category ? "cat-" + fact.category : "", fact.unknown ? "is-unknown" : "", fact.trigger ? "is-trigger" : "", highlighted(tag) ? "is-highlighted" : "", count !== null && count < total ? "is-partial" : ""];
+  const title = [fact.hint ? words("spell", { tag: fact.hint }) : "", fact.translation ?? ""].filter(Boolean).join(" \u00b7 ");
+  return el("li", { class: kinds.filter(Boolean).join(" "), tabindex: at ? "-1" : "0", draggable: count === null ? "true" : null, "data-tag": tag, "data-at": at, title, "aria-label": count === null ? tag : `${tag}, ${count} / ${total}` },
+    el("span", {}, tag), fact.translation ? el("small", { class: "chip-translation" }, fact.translation) : null, count !== null && count < total ? el("small", {}, `${many(count)} / ${many(total)}`) : null,
+    el("button", { type: "button", class: "chip-remove", tabindex: "-1", title: words("remove_tag", { tag }), "aria-label": words("remove_tag", { tag }) }, "\u00d7"));
+}
+
+function editChip(chip) {
+  const at = Number(chip.dataset.at);
+  const tags = splitTags(currentLine(currentRow()));
+  const done = (take) => {
+    if (!input.isConnected || input.dataset.done) return;
+    input.dataset.done = "1";
+    const fresh = splitTags(input.value);
+    if (take && (fresh.length !== 1 || fresh[0] !== tags[at])) setTags([...tags.slice(0, at), ...fresh, ...tags.slice(at + 1)], at);
+    else { drawEditor(true); part("editor").querySelectorAll(".chip")[at]?.focus(); }
+  };
+  const input = el("input", { class: "chip-input", value: tags[at], "aria-label": words("edit_tag"), spellcheck: "false", onblur: () => done(true), onkeydown: (event) => {
+    if (event.key === "Enter") done(true);
+    else if (event.key === "Escape") done(false);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  } });
+  input.size = Math.max(4, tags[at].length);
+  chip.replaceChildren(input);
+  chip.draggable = false;
+  input.focus();
+  input.select();
+}
+
+const removeChip = (chip) => (state.selected.size > 1 ? changeMany("remove", { tags: chip.dataset.tag }) : setTags(splitTags(currentLine(currentRow())).filter((_, at) => at !== Number(chip.dataset.at)), Number(chip.dataset.at)));
+
+function moveChip(from, to) {
+  const tags = splitTags(currentLine(currentRow()));
+  const place = Math.min(Math.max(to, 0), tags.length - 1);
+  tags.splice(place, 0, ...tags.splice(from, 1));
+  setTags(tags, place);
+}
+
+function chipKey(event) {
+  const chip = event.target.closest(".chip");
+  if (!chip || event.target.matches("input")) return;
+  const at = Number(chip.dataset.at);
+  const chips = [...chip.parentElement.children];
+  const one = state.selected.size < 2;
+  const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e6, End: 1e6 }[event.key];
+  if (step && event.altKey && one) moveChip(at, at + step);
+  else if (step && !event.altKey) chips[Math.min(Math.max(at + step, 0), chips.length - 1)].focus();
+  else if (event.key === "Delete" || event.key === "Backspace") removeChip(chip);
+  else if ((event.key === "Enter" || event.key === "F2") && one) editChip(chip);
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+// Chips are dragged to another place; the line shows where one would go.
+let dragged = null;
+function dragOver(event) {
+  if (!dragged) return;
+  event.preventDefault();
+  const over = event.target.closest(".chip");
+  for (const chip of part("editor").querySelectorAll(".drop-before, .drop-after")) chip.classList.remove("drop-before", "drop-after");
+  if (!over || over === dragged) return;
+  const box = over.getBoundingClientRect();
+  over.classList.add(event.clientX < box.left + box.width / 2 ? "drop-before" : "drop-after");
+}
+function drop(event) {
+  event.preventDefault();
+  const target = part("editor").querySelector(".drop-before, .drop-after");
+  if (!target || !dragged) return;
+  const from = Number(dragged.dataset.at);
+  let to = Number(target.dataset.at) + (target.classList.contains("drop-after") ? 1 : 0);
+  if (to > from) to -= 1;
+  dragged = null;
+  moveChip(from, to);
+}
+
+function chipList(nodes) {
+  return el("ul", { class: "chips", "aria-label": words("tags"), onkeydown: chipKey,
+    onclick: (event) => { const chip = event.target.closest(".chip"); if (chip && event.target.closest(".chip-remove")) removeChip(chip); },
+    ondblclick: (event) => { const chip = event.target.closest(".chip"); if (chip && state.selected.size < 2 && !event.target.closest("input, .chip-remove")) editChip(chip); },
+    ondragstart: (event) => { dragged = event.target.closest(".chip"); event.dataTransfer.effectAllowed = "move"; event.dataTransfer.setData("text/plain", dragged?.dataset.tag ?? ""); },
+    ondragover: dragOver, ondrop: drop, ondragend: () => { dragged = null; drawEditor(true); } }, ...nodes);
+}
+
+// The box that adds a tag, with what the server thinks is meant.
+function suggesting(input, taken) {
+  const list = el("ul", { class: "suggestions", role: "listbox", id: input.id + "-list", hidden: true });
+  let at = -1;
+  let ticket = 0;
+  const shown = () => [...list.children];
+  const hide = () => { ticket += 1; list.hidden = true; at = -1; input.setAttribute("aria-expanded", "false"); };
+  const mark = (position) => {
+    at = position;
+    shown().forEach((node, index) => node.setAttribute("aria-selected", index === at));
+    shown()[at]?.scrollIntoView({ block: "nearest" });
+    if (at >= 0) input.setAttribute("aria-activedescendant", shown()[at].id);
+    else input.removeAttribute("aria-activedescendant");
+  };
+  const take = (text) => { hide(); taken(text); };
+  const find = later(90, async () => {
+    const typed = input.value.split(",").at(-1).trim();
+    const mine = ++ticket;
+    if (!typed) return hide();
+    const answer = await ask("complete", { text: typed, row: currentId() });
+    if (mine !== ticket || !answer?.tags || document.activeElement !== input) return;
+    list.replaceChildren(...answer.tags.map((tag, index) => el("li", { role: "option", id: `${list.id}-${index}`, class: tag.category ? "cat-" + tag.category : "", onmousedown: (event) => { event.preventDefault(); take(tag.tag); } },
+      el("span", {}, tag.tag), tag.alias ? el("small", {}, `\u2190 ${tag.alias}`) : null, tag.translation ? el("small", {}, tag.translation) : null, el("b", {}, tag.count ? many(tag.count) : ""))));
+    list.hidden = !answer.tags.length;
+    input.setAttribute("aria-expanded", String(!list.hidden));
+    mark(-1);
+  });
+  input.setAttribute("role", "combobox");
+  input.setAttribute("aria-autocomplete", "list");
+  input.setAttribute("aria-controls", list.id);
+  input.setAttribute("autocomplete", "off");
+  input.addEventListener("input", find);
+  input.addEventListener("blur", hide);
+  input.addEventListener("keydown", (event) => {
+    const open = !list.hidden && shown().length;
+    if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) mark((at + (event.key === "ArrowDown" ? 1 : -1) + shown().length + (at < 0 && event.key === "ArrowUp" ? 1 : 0)) % shown().length);
+    else if (open && event.key === "Tab" && !event.shiftKey) take(shown()[Math.max(at, 0)].querySelector("span").textContent);
+    else if (event.key === "Enter") take(open && at >= 0 ? shown()[at].querySelector("span").textContent : input.value);
+    else if (open && event.key === "Escape") hide();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  return el("div", { class: "suggesting" }, input, list);
+}
+
+function addBox() {
+  const label = words(state.selected.size > 1 ? "add_to_selected" : "add_tag");
+  const input = el("input", { id: "captions-add", class: "data-search", type: "text", spellcheck: "false", placeholder: label, "aria-label": label });
+  const box = suggesting(input, async (text) => { input.value = ""; await addTags(text); part("editor").querySelector("#captions-add")?.focus(); });
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Backspace" && !input.value) part("editor").querySelector(".chip:last-child")?.focus();
+    else if (event.key === "Escape") part("grid").focus();
+    else return;
+    event.preventDefault();
+  });
+  return box;
+}
+
+function textBox(row) {
+  const box = el("textarea", { id: "captions-text", rows: 8, "aria-label": words("caption"), spellcheck: "true", oninput: () => {
+    setLine(box.value.replace(/\r?\n/g, " "), true);
+    part("tokens")?.classList.add("is-old");
+  }, onblur: () => save(), onkeydown: (event) => event.key === "Escape" && part("grid").focus() });
+  box.value = currentLine(row);
+  return box;
+}
+
+function linesNode(row) {
+  const lines = captionLines(row);
+  const shown = lines.length > 1 && !lines.at(-1) ? lines.slice(0, -1) : lines;
+  if (shown.length < 2) return null;
+  return el("div", { class: "caption-lines", role: "group", "aria-label": words("lines") }, ...shown.map((text, index) => button(words("line", { num: index + 1 }), () => { save(); state.line = index; drawEditor(true); }, { "aria-pressed": String(index === state.line), title: text })));
+}
+
+function conflictNode(row) {
+  const conflict = state.conflicts.get(row.id);
+  if (!conflict) return null;
+  const end = (mine) => async () => {
+    state.conflicts.delete(row.id);
+    if (mine) editRow(row.id, conflict.mine);
+    await save();
+    refresh();
+    drawEditor(true);
+  };
+  return el("section", { class: "caption-conflict", role: "alert" }, el("p", {}, words(conflict.gone ? "conflict.gone" : "conflict")),
+    el("h5", {}, words("conflict.theirs")), el("p", { class: "preview-text" }, conflict.text || "\u2014"),
+    el("h5", {}, words("conflict.mine")), el("p", { class: "preview-text" }, conflict.mine || "\u2014"),
+    el("div", { class: "captions-tools" }, button(words("conflict.take_theirs"), end(false)), button(words("conflict.take_mine"), end(true))));
+}
+
+const editorButtons = () => el("div", { class: "view-switch", role: "group" }, ...["tags", "text"].map((mode) => el("button", { type: "button", "aria-pressed": String(state.mode === mode), onclick: () => setMode(mode) }, words("mode." + mode))));
+
+function setMode(mode) {
+  save();
+  state.mode = mode;
+  keep("mode", mode);
+  drawEditor(true);
+  focusEditor();
+}
+
+function focusEditor() {
+  showTab("picture");
+  showPane("side");
+  drawEditor();
+  const box = part("editor").querySelector(state.mode === "text" && state.selected.size < 2 ? "#captions-text" : "#captions-add");
+  box?.focus();
+  if (box?.matches("textarea")) box.setSelectionRange(box.value.length, box.value.length);
+}
+
+// Drawn anew only when something of it differs, and never while one types in it.
+let drawn = "";
+function drawEditor(force = false) {
+  const box = part("editor");
+  const row = currentRow();
+  const isMany = state.selected.size > 1;
+  const key = JSON.stringify([state.folder, isMany ? [...state.selected].slice(0, 50).concat(state.selected.size, state.version) : row, state.line, state.mode, state.highlight, root.classList.contains("is-large"), row && state.conflicts.get(row.id)]);
+  if (!force && key === drawn) return;
+  const typing = box.contains(document.activeElement) && document.activeElement.matches("input, textarea") ? document.activeElement : null;
+  if (!force && typing && box.dataset.row === String(isMany ? "many" : currentId()) && (typing.value || typing.matches("textarea, .chip-input"))) return showTokens(row);
+  drawn = key;
+  box.dataset.row = String(isMany ? "many" : currentId());
+  if (isMany) manyNode(box);
+  else box.replaceChildren(...(row ? oneNode(row) : []).filter(Boolean));
+  if (typing?.id) box.querySelector("#" + typing.id)?.focus();
+}
+
+function showTokens(row) {
+  const node = part("tokens");
+  if (!node || !row) return;
+  node.textContent = words("tokens", { num: many(row.tokens), limit: many(row.limit) });
+  node.className = "caption-tokens" + (row.tokens > row.limit ? " is-over" : "");
+}
+
+function oneNode(row) {
+  const large = root.classList.contains("is-large");
+  const picture = el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title: words(large ? "large.close" : "large.open"), "aria-label": words(large ? "large.close" : "large.open") },
+    el("img", { src: address(row, large ? 1536 : 768), alt: row.name }));
+  const tags = splitTags(currentLine(row));
+  const editor = state.mode === "text" ? [textBox(row)] : [chipList(tags.map((tag, at) => chipNode(tag, at))), addBox()];
+  setTimeout(() => showTokens(currentRow()));
+  return [
+    el("header", { class: "caption-head" }, el("strong", { title: row.path }, row.name), el("small", {}, `${row.width} \u00d7 ${row.height}`), el("span", { class: "spacer" }),
+      iconButton("\u2190", words("previous"), () => go(state.at - 1), { "data-tool": "previous" }), iconButton("\u2192", words("next"), () => go(state.at + 1), { "data-tool": "next" })),
+    picture,
+    el("div", { class: "caption-words" }, conflictNode(row),
+      el("div", { class: "captions-tools" }, editorButtons(), linesNode(row), el("span", { class: "spacer" }), el("span", { class: "caption-tokens", "data-part": "tokens" })),
+      ...editor)];
+}
+
+let manyTicket = 0;
+async function manyNode(box) {
+  const mine = ++manyTicket;
+  const total = state.selected.size;
+  const answer = await ask("common", { ids: toText(state.selected) });
+  if (!answer || answer.error || mine !== manyTicket || state.selected.size !== total) return;
+  const hadFocus = document.activeElement?.id === "captions-add";
+  const strip = [...state.selected].slice(0, 8).map((id) => state.rows.get(id)).filter(Boolean);
+  box.replaceChildren(
+    el("header", { class: "caption-head" }, el("strong", {}, words("many", { num: many(total) })), el("span", { class: "spacer" }), button(words("deselect"), () => selectAll(false))),
+    el("div", { class: "picture-row" }, ...strip.map((row) => el("img", { src: address(row, 192), alt: row.name }))),
+    el("p", { class: "quiet" }, words("many.help")),
+    chipList(answer.tags.map(([tag, count], at) => chipNode(tag, at, { count, total }))), addBox());
+  if (hadFocus) box.querySelector("#captions-add").focus();
+}
+
+function showLarge(large) {
+  root.classList.toggle("is-large", large);
+  if (large) showTab("picture");
+  drawEditor(true);
+  drawGrid();
+  if (!large) showPosition(state.at);
+  (large ? part("editor").querySelector(".caption-picture") : part("grid"))?.focus({ preventScroll: true });
+}

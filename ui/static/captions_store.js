@@ -1,0 +1,157 @@
+// The caption page, first part: what it knows. The open folder, the pictures that match, their rows as the server told
+// them, and what is not saved yet. Body of js_on_load of ui/pages/captions.py; needs el() of fields.js.
+// props.value: texts, operations, language. server: the page's methods. An answer with `error` is said in its words.
+const words = (name, gaps = {}) => Object.entries(gaps).reduce((text, [gap, value]) => text.replaceAll(`{${gap}}`, value), props.value.texts[name] ?? name);
+const many = (number) => Number(number).toLocaleString(props.value.language);
+const keep = (name, value) => localStorage.setItem("athanor.captions." + name, value);
+const kept = (name, otherwise) => localStorage.getItem("athanor.captions." + name) ?? otherwise;
+const root = element.querySelector(".captions-root");
+const part = (name) => root.querySelector(`[data-part="${name}"]`);
+const button = (label, onclick, attributes = {}) => el("button", { type: "button", class: "small-button", onclick, ...attributes }, label);
+const iconButton = (icon, label, onclick, attributes = {}) => button(icon, onclick, { title: label, "aria-label": label, ...attributes });
+const later = (milliseconds, call) => { let timer = 0; return (...values) => { clearTimeout(timer); timer = setTimeout(call, milliseconds, ...values); }; };
+
+const state = {
+  folder: "", info: null, version: 0, viewVersion: 0,
+  filter: "", sort: kept("sort", "name"),
+  ids: new Int32Array(0), rows: new Map(), stale: new Set(),
+  at: 0, anchor: 0, selected: new Set(),
+  tab: kept("tab", "picture"), pane: "grid", mode: kept("mode", "tags"), line: 0,
+  conflicts: new Map(), highlight: kept("highlight", ""),
+};
+const currentId = () => (state.ids.length ? state.ids[state.at] : null);
+const currentRow = () => state.rows.get(currentId()) ?? null;
+// Who is meant by an edit: the selected pictures, or the current one.
+const meant = () => (state.selected.size ? [...state.selected] : currentId() === null ? [] : [currentId()]);
+
+const toText = (numbers) => { const bytes = new Uint8Array(Int32Array.from(numbers).buffer); let text = ""; for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192)); return btoa(text); };
+const toNumbers = (text) => new Int32Array(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer);
+
+// What the user must read stays until it is solved or something else is said.
+function say(text, kind = "", ...tools) {
+  const box = part("note");
+  box.hidden = !text;
+  box.className = "captions-note" + (kind ? " is-" + kind : "");
+  box.setAttribute("role", kind === "error" ? "alert" : "status");
+  box.replaceChildren(el("span", {}, text), ...tools, ...(text ? [iconButton("\u00d7", words("close"), () => say(""))] : []));
+}
+
+async function ask(method, argument = {}) {
+  const answer = await Promise.resolve(server[method]({ folder: state.folder, ...argument })).catch(() => null);
+  if (!answer) say(words("unreachable"), "error");
+  else if (answer.error) say(answer.error, "error");
+  return answer;
+}
+
+// Saving. Edits wait in a line, and in the browser's storage until the server has them: a reload loses nothing.
+const unsaved = new Map();
+let isSaving = null;
+const storeUnsaved = () => {
+  const items = [...unsaved].filter(([, edit]) => edit.name).map(([, edit]) => edit);
+  if (items.length) keep("unsaved", JSON.stringify({ folder: state.folder, items }));
+  else localStorage.removeItem("athanor.captions.unsaved");
+};
+
+function showSaved(kind, text) {
+  const node = part("saved");
+  node.className = "captions-saved is-" + kind;
+  node.replaceChildren(text ?? words("saved." + kind));
+}
+
+function editRow(id, text) {
+  const row = state.rows.get(id);
+  if (!row || row.text === text) return;
+  unsaved.set(id, { row: id, name: row.name, text, before: unsaved.get(id)?.before ?? row.text });
+  row.text = text;
+  storeUnsaved();
+  showSaved("waiting");
+}
+const saveSoon = later(700, () => save());
+
+// Sends what is not saved; resolves when everything is, or when it failed.
+function save() {
+  isSaving ??= sendUnsaved().finally(() => (isSaving = null));
+  return isSaving;
+}
+
+async function sendUnsaved() {
+  while (unsaved.size) {
+    const edits = [...unsaved.values()];
+    showSaved("waiting");
+    const answer = await ask("edit", { edits });
+    if (!answer || answer.error) return showSaved("failed");
+    for (const edit of edits) settle(edit, answer);
+    storeUnsaved();
+    took(answer);
+  }
+  showSaved(state.conflicts.size ? "conflict" : "saved");
+}
+
+function settle(edit, answer) {
+  const now = unsaved.get(edit.row);
+  const theirs = answer.conflicts.find((conflict) => conflict.id === edit.row);
+  if (theirs) state.conflicts.set(edit.row, { ...theirs, mine: now?.text ?? edit.text });
+  if (theirs || now?.text === edit.text) unsaved.delete(edit.row);
+  else if (now) now.before = edit.text;
+  if (theirs) { const row = state.rows.get(edit.row); if (row) row.text = theirs.text; }
+}
+
+// Takes over what every change answers with: rows that differ now, the version, what can be undone.
+function took(answer) {
+  if (answer.rows) for (const row of answer.rows) if (!unsaved.has(row.id)) state.rows.set(row.id, row);
+  if (answer.touched === null) for (const id of state.rows.keys()) state.stale.add(id);
+  else for (const id of answer.touched ?? []) state.stale.add(id);
+  if (answer.version !== undefined) state.version = answer.version;
+  if (answer.history) showHistory(answer.history);
+  refresh();
+}
+
+const refreshTags = later(250, () => loadTags());
+function refresh() {
+  drawGrid();
+  drawEditor();
+  drawHead();
+  refreshTags();
+}
+
+// Rows are asked for when they come into sight, in one request at a time.
+let isFetching = false;
+let wantedRows = [];
+async function want(ids) {
+  wantedRows = ids.filter((id) => !state.rows.has(id) || state.stale.has(id));
+  if (isFetching || !wantedRows.length) return;
+  isFetching = true;
+  const asked = wantedRows.slice(0, 400);
+  wantedRows = [];
+  const { folder } = state;
+  const answer = await ask("rows", { ids: asked });
+  isFetching = false;
+  if (!answer?.rows || folder !== state.folder) return;
+  if (state.rows.size > 20000) state.rows.clear();
+  for (const row of answer.rows) {
+    const edited = unsaved.get(row.id);
+    state.rows.set(row.id, edited ? { ...row, text: edited.text } : row);
+    state.stale.delete(row.id);
+  }
+  drawGrid();
+  drawEditor();
+  if (wantedRows.length) want(wantedRows);
+}
+
+// Which pictures are shown, and in which order.
+async function look({ stay = true } = {}) {
+  const id = currentId();
+  const answer = await ask("view", { filter: state.filter, sort: state.sort });
+  if (!answer || answer.error) return;
+  showFilterError(answer.problem);
+  if (answer.problem) return;
+  state.ids = toNumbers(answer.ids);
+  state.viewVersion = answer.version;
+  state.version = answer.version;
+  const place = stay && id !== null ? state.ids.indexOf(id) : 0;
+  state.at = state.anchor = Math.max(0, place);
+  const shown = new Set(state.ids);
+  for (const each of state.selected) if (!shown.has(each)) state.selected.delete(each);
+  if (place < 0 || !stay) part("grid").scrollTop = 0;
+  refresh();
+}
