@@ -15,6 +15,7 @@ from backend.data.buckets import chooser, resolutions_of
 from backend.data.captions import tag_weights
 from backend.data.datasets import Dataset
 from backend.data.fixes import Fix, exclude, exclude_names, rule_path
+from backend.data.plan import count
 from backend.data.quality import is_blurry, near_duplicates, same_content
 from backend.data.records import ImageRecord, Scan
 from backend.data.schedule import REGULARIZING
@@ -157,6 +158,8 @@ def _left_out(view: View) -> Iterator[Finding]:
             yield _finding(view, "info", f"left_out_{reason}", path, ours, fixes, value=f"{value:g}")
     if view.found.images and not view.placed.placements:
         yield _finding(view, "error", "nothing_left", "data.datasets")
+    elif view.placed.placements and not count(view.schedule, view.config.training).total_steps:
+        yield _finding(view, "error", "no_steps", "data.datasets", value=view.config.training.num_epochs)
 
 
 def _split(view: View, indices: Iterable[int]) -> list[tuple[int, list[int]]]:

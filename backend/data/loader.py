@@ -23,6 +23,8 @@ from backend.data.samples import Moment, load_pixels
 AHEAD = 2
 # How many pictures of the same bucket are tried in the place of one that cannot be read.
 SUBSTITUTES = 8
+# What is wrong with more than one picture: no other is taken instead.
+FATAL = ("cache_lost", "code_failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,21 @@ class SampleReader:
         return stored
 
 
+def warn_once(warn: Callable[[Problem], None] | None) -> Callable[[Problem], None] | None:
+    """Return what tells of the same problem only once: a bad picture is met again in every epoch."""
+    if warn is None:
+        return None
+    told: set[str] = set()
+
+    def tell(problem: Problem) -> None:
+        text = repr(problem)
+        if text not in told:
+            told.add(text)
+            warn(problem)
+
+    return tell
+
+
 class BatchStream:
     """The batches of one process. All that is random comes from (seed, epoch, picture, its turn in the epoch)."""
 
@@ -207,7 +224,7 @@ class BatchStream:
         self.num_threads = max(1, num_workers)
         self.process = process
         self.num_processes = num_processes
-        self.warn = warn
+        self.warn = warn_once(warn)
 
     @property
     def latents(self) -> LatentCache | None:
@@ -243,7 +260,7 @@ class BatchStream:
             try:
                 return self.reader.sample(placement, moment, rng)
             except UserError as error:
-                if self.warn is None or error.problem.code in ("cache_lost", "code_failed"):
+                if self.warn is None or error.problem.code in FATAL:
                     raise
                 self.warn(error.problem)
                 failed = error
@@ -253,9 +270,12 @@ class BatchStream:
 class ValidationSet:
     """Pictures that are only measured, one at a time, never mirrored and with their first caption."""
 
-    def __init__(self, placements: Sequence[Placement], reader: SampleReader) -> None:
+    def __init__(
+        self, placements: Sequence[Placement], reader: SampleReader, *, warn: Callable[[Problem], None] | None = None
+    ) -> None:
         self.placements = placements
         self.reader = reader
+        self.warn = warn_once(warn)
 
     def __len__(self) -> int:
         return len(self.placements)
@@ -264,8 +284,12 @@ class ValidationSet:
         """Return the data set of a picture."""
         return self.reader.pictures.datasets[self.placements[number].record.dataset].title
 
-    def batch(self, number: int) -> Batch:
-        """Return a picture as a batch of one."""
-        placement = self.placements[number]
-        sample = self.reader.plain_sample(placement)
-        return collate([sample])
+    def batch(self, number: int) -> Batch | None:
+        """Return a picture as a batch of one; None when it turned bad, where that is no error."""
+        try:
+            return collate([self.reader.plain_sample(self.placements[number])])
+        except UserError as error:
+            if self.warn is None or error.problem.code in FATAL:
+                raise
+            self.warn(error.problem)
+            return None

@@ -103,6 +103,17 @@ def name_of(placement: Placement) -> Name:
     return placement.record.dataset, placement.record.name
 
 
+def note_bad(bad: dict[Name, Problem], placement: Placement, error: UserError) -> None:
+    """Note what is wrong with a picture.
+
+    Raises:
+        UserError: It is the store: pictures that only could not be fetched just now are not left out.
+    """
+    if error.problem.code.startswith("s3_"):
+        raise error
+    bad[name_of(placement)] = error.problem
+
+
 def warn_of_damage(store: Store, filler: Filler) -> None:
     """Look through what was not looked through before; damaged entries are made again."""
     damaged = store.verify() if filler.state.is_main_process else []
@@ -171,7 +182,7 @@ def _lacking(
                 if pictures.knows(item.record) and cache.key(item, flip=flip) in cache.store:
                     continue
             except UserError as error:  # its mask or paired picture is gone
-                bad[name_of(item)] = error.problem
+                note_bad(bad, item, error)
                 break
             yield item, flip
 
@@ -223,12 +234,12 @@ class _Preparer:
             key = ""
             if self.cache is not None:
                 key = self.cache.key(placement, flip=flip, data=data)
-                if key in self.cache.store or not self._claim(key):
+                if key in self.cache.store:
                     return None
             pixels = load_pixels(placement, pictures, rng, flip=flip, scale_factor=self.scale_factor, data=data)
-        except UserError as error:
+        except UserError as error:  # of the same bad picture under two names each is told
             return error
-        return key, pixels
+        return (key, pixels) if self.cache is None or self._claim(key) else None
 
     def _claim(self, key: str) -> bool:
         """Tell whether nobody makes this entry yet: the same picture may be there under two names."""
@@ -246,7 +257,7 @@ def _encode(
     good: list[tuple[str, Placement, Tensors]] = []
     for (item, _), result in zip(chunk, results, strict=True):
         if isinstance(result, UserError):
-            bad[name_of(item)] = result.problem
+            note_bad(bad, item, result)
         elif result is not None:
             good.append((result[0], item, result[1]))
     latents = _encode_pixels(family, [pixels[LATENTS] for _, _, pixels in good])
@@ -280,7 +291,7 @@ def check_pictures(placements: Sequence[Placement], filler: Filler, *, scale_fac
             break
         for (item, _), result in zip(chunk, results, strict=True):
             if isinstance(result, UserError):
-                bad[name_of(item)] = result.problem
+                note_bad(bad, item, result)
         done += len(chunk)
         filler.teller.progress(done, len(work), "pictures")
     filler.agree_to_go_on()

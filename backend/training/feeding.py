@@ -9,7 +9,7 @@ from itertools import accumulate
 from accelerate import PartialState
 
 from backend.config import paths
-from backend.config.problems import ConfigError, UserError
+from backend.config.problems import ConfigError, Problem, UserError
 from backend.config.root import TrainConfig
 from backend.data import plan, user_code
 from backend.data.cache import LatentCache, TextCache, open_store
@@ -26,13 +26,14 @@ from backend.training.caching import Filler, Teller
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What feeds the loop of one process."""
+    """What feeds the loop of one process. `unheard` is what processes that are not the main one have to tell."""
 
     placements: list[Placement]
     pictures: Pictures
     count: StepCount
     stream: BatchStream
     validation: ValidationSet
+    unheard: list[Problem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,11 @@ def make_feed(
         num_processes=state.num_processes,
     )
     count = plan.count(schedule, training)
+    if not count.total_steps:
+        raise UserError("no_steps", "data.datasets", value=count.num_epochs)
+    unheard: list[Problem] = []
+    tell = teller.warn if state.is_main_process else unheard.append
+    warn = None if config.data.strict else tell
     reader = SampleReader(
         found.pictures, caches.latents, caches.texts, training.seed, config.loss.prior_loss_weight, scale_factor
     )
@@ -135,7 +141,7 @@ def make_feed(
         num_workers=config.data.num_workers,
         process=state.process_index,
         num_processes=state.num_processes,
-        warn=None if config.data.strict else teller.warn,
+        warn=warn,
     )
     measured = caches.validation[: config.validation.max_samples or None]
-    return Feed(caches.placements, found.pictures, count, stream, ValidationSet(measured, reader))
+    return Feed(caches.placements, found.pictures, count, stream, ValidationSet(measured, reader, warn=warn), unheard)

@@ -11,7 +11,7 @@ from backend.config.root import TrainConfig
 from backend.families import specs
 from backend.training import feeding
 from backend.training.distributed import make_state
-from backend.training.session import check_device, load_family
+from backend.training.session import check_device, load_family, refuse_mistakes
 
 LINE_SECONDS = 2.0
 
@@ -47,6 +47,7 @@ def fill(config: TrainConfig, language: str) -> None:
     state = make_state(config.hardware.device)
     check_device(config, state)
     spec = specs.get(config.model.family)
+    refuse_mistakes(config, spec)
     if config.cache.latents != "disk" and config.cache.text_embeddings != "disk":
         raise ConfigError([Problem("error", "cache_nothing_kept", "cache.latents", {"value": config.cache.latents})])
     teller = ConsoleTeller(language, is_main=state.is_main_process)

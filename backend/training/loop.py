@@ -14,6 +14,7 @@ from backend.config.problems import UserError
 from backend.data.loader import Batch
 from backend.runs.control import Request
 from backend.training import checkpoint
+from backend.training.distributed import gathered
 from backend.training.sampling import sample
 from backend.training.saving import save_model
 from backend.training.session import Session
@@ -159,6 +160,7 @@ def end_epoch(session: Session) -> None:
     loop = session.loop
     loop.epoch += 1
     loop.batches_done = 0
+    pass_warnings_on(session)
     if loop.step >= session.count.total_steps:
         return
     if Every(session.config.validation.every_n_epochs).due(loop.epoch):
@@ -169,8 +171,18 @@ def end_epoch(session: Session) -> None:
         save_model(session, f"-{loop.epoch:06d}")
 
 
+def pass_warnings_on(session: Session) -> None:
+    """Tell what the other processes have met since the last time: only the main one is heard."""
+    unheard = session.feed.unheard
+    told = gathered(session.state, unheard[:])
+    unheard.clear()
+    for problem in told if session.state.is_main_process else []:
+        session.reporter.warn(problem)
+
+
 def finish(session: Session) -> None:
     """Measure, paint the last samples and write the finished weights."""
+    pass_warnings_on(session)
     if session.config.validation.every_n_steps or session.config.validation.every_n_epochs:
         validate(session)
     last = f"{session.loop.step:08d}_00.png"

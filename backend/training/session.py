@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from torch.optim import Optimizer
 
 from backend.config import paths
 from backend.config.checks import check
-from backend.config.problems import ConfigError, Problem, UserError
+from backend.config.problems import ConfigError, UserError
 from backend.config.root import TrainConfig, load
+from backend.data.datasets import written_out
 from backend.data.loader import BatchStream, ValidationSet
 from backend.data.plan import StepCount
 from backend.families import specs
@@ -86,7 +86,7 @@ def open_session(run: RunFolder, state: PartialState, reporter: Reporter, *, res
     """
     config = load(run.config_path)
     spec = specs.get(config.model.family)
-    refuse([problem for problem in check(config, spec.facts()) if problem.level == "error"])
+    refuse_mistakes(config, spec)
     check_device(config, state)
     control = Control(run.control_dir)
     found = checkpoint.find(run) if resume and state.is_main_process else None
@@ -133,10 +133,12 @@ def open_session(run: RunFolder, state: PartialState, reporter: Reporter, *, res
     )
 
 
-def refuse(problems: Sequence[Problem]) -> None:
-    """Raise when there is any problem."""
-    if problems:
-        raise ConfigError(list(problems))
+def refuse_mistakes(config: TrainConfig, spec: specs.FamilySpec) -> None:
+    """Raise when there is any error in the configuration itself, or in the data set files that it names."""
+    whole = config.model_copy(update={"data": written_out(config.data)})
+    errors = [problem for problem in check(whole, spec.facts()) if problem.level == "error"]
+    if errors:
+        raise ConfigError(errors)
 
 
 def check_device(config: TrainConfig, state: PartialState) -> None:

@@ -24,7 +24,7 @@ def timesteps_of(count: int, *, first: int, last: int) -> list[int]:
 @torch.no_grad()
 def validate(session: Session) -> None:
     """Measure the loss on the validation pictures, each process its share, and tell of it."""
-    if session.validation is None or not len(session.validation):
+    if not len(session.validation):
         return
     session.reporter.phase("validating")
     modules = list(session.family.components.values())
@@ -36,6 +36,8 @@ def validate(session: Session) -> None:
     finally:
         for module, training in zip(modules, was_training, strict=True):
             module.train(training)
+    if not rows:  # all of them turned bad since the start, which was told
+        return
     by_dataset: dict[str, list[float]] = defaultdict(list)
     for title, loss in rows:
         by_dataset[title].append(loss)
@@ -50,13 +52,13 @@ def validate(session: Session) -> None:
 
 def _measure(session: Session) -> list[tuple[str, float]]:
     """Return the data set and the loss of each picture of this process's share."""
-    assert session.validation is not None
     rows: list[tuple[str, float]] = []
     numbers = range(session.state.process_index, len(session.validation), session.state.num_processes)
-    for number in numbers:
+    for done, number in enumerate(numbers, 1):
         batch = session.validation.batch(number)
-        rows.append((session.validation.title(number), _loss(session, batch, number)))
-        session.reporter.progress(len(rows), len(numbers), "pictures")
+        if batch is not None:
+            rows.append((session.validation.title(number), _loss(session, batch, number)))
+        session.reporter.progress(done, len(numbers), "pictures")
     return rows
 
 
