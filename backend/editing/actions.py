@@ -1,0 +1,108 @@
+"""What a journal remembers: changes of files, and the named actions that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from backend.config.problems import Problem, UserError
+from backend.editing.log import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A caption file before and after, its path below the folder with /. None: there is no such file."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that an action did not write, and why: `caption_changed_outside`, `file_unwritable`, `no_space` ..."""
+
+    path: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A named change of many files at once. `is_finished`: its files are written, less those that were skipped."""
+
+    id: int
+    name: str
+    time: float
+    num_changes: int
+    is_undone: bool
+    is_finished: bool
+    skipped: tuple[Skipped, ...] = ()
+
+
+class FilesChangedOutside(UserError):
+    """An action cannot be undone or done again: these files have other texts by now than it left there."""
+
+    def __init__(self, name: str, paths: Sequence[str]) -> None:
+        listed = ", ".join(paths[:5]) + (" ..." if len(paths) > 5 else "")
+        super().__init__("captions_changed_outside", value=name, num=len(paths), names=listed)
+        self.paths = tuple(paths)
+
+
+@dataclass(slots=True)
+class Record:
+    """An action as the journal tells it. `parts`: where its changes are, as (place, length) of data lines."""
+
+    id: int
+    name: str
+    time: float
+    owner: tuple[int, float]
+    parts: list[tuple[int, int]] = field(default_factory=list)
+    num_changes: int = 0
+    # What was begun last: 1 is the action itself, each undo and redo counts one more. Odd: it stands.
+    step: int = 1
+    finished_step: int = 0
+    # All of its changes are known: it only has to be written.
+    is_whole: bool = False
+    # Undone, and something else was done since: it cannot be done again.
+    is_gone: bool = False
+    skipped: dict[str, Skipped] = field(default_factory=dict)
+
+    @property
+    def is_undone(self) -> bool:
+        return self.step % 2 == 0
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finished_step == self.step
+
+    def fold(self, entry: Entry, start: int) -> None:
+        """Take note of what the journal says of this action."""
+        match entry["kind"]:
+            case "changes":
+                self.parts.append((start, entry["bytes"]))
+                self.num_changes += entry["num"]
+            case "claim":
+                self.owner, self.is_whole = tuple(entry["owner"]), True
+            case "undo" | "redo":
+                self.step, self.owner = entry["step"], tuple(entry["owner"])
+            case "end":
+                self.finished_step, self.is_whole = entry["step"], True
+        self.skipped.update((each.path, each) for each in skipped_files(entry.get("skipped")))
+
+    def shown(self) -> Action:
+        return Action(
+            self.id,
+            self.name,
+            self.time,
+            self.num_changes,
+            self.is_undone,
+            self.is_finished,
+            tuple(self.skipped.values()),
+        )
+
+
+def skipped_files(told: object) -> list[Skipped]:
+    """Return the files that an entry of a journal names as passed over."""
+    if not isinstance(told, list):
+        return []
+    return [Skipped(path, Problem("error", code, "", params)) for path, code, params in told]

@@ -1,0 +1,394 @@
+"""Every change of the captions below a folder, on disk before it is made: for undo, and for what a crash left undone.
+
+    with Journal(folder) as journal:
+        journal.record("Replace cat by dog", [Change("sub/a.txt", "cat", "dog")])
+        journal.undo()
+
+The changes are written to the journal and flushed, then the files are written, then the journal says so. A process that
+is killed in between leaves an action without an end: whoever opens the folder next carries it to its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, Self
+
+import psutil
+
+from backend.config.paths import home
+from backend.config.problems import Problem, UserError
+from backend.editing.actions import Action, Change, FilesChangedOutside, Record, Skipped
+from backend.editing.files import CaptionText, delete_caption, find_caption, is_same_text, write_caption
+from backend.editing.log import Entry, Log, encoded, line
+
+__all__ = ["Action", "Change", "FilesChangedOutside", "Journal", "OnConflict", "Recording", "Skipped", "journal_path"]
+
+VERSION = 1
+# Changes in one line of data: what of a batch is in memory at a time while it is undone.
+NUM_PER_LINE = 2000
+# Of a few files each is flushed to the disk; of many all at once at the end.
+NUM_FLUSHED = 32
+CREATE_TIME_TOLERANCE = 1.5
+
+OnConflict = Literal["refuse", "skip", "overwrite"]
+
+
+def journal_path(folder: Path) -> Path:
+    """Return where the journal of a folder of pictures is."""
+    key = os.path.normcase(folder.resolve())
+    name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return home() / "journals" / f"{name}.jsonl"
+
+
+class Journal:
+    """The journal of a folder. Several threads and processes may have one each; all see the same actions."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the journal, and carry to its end what processes that are gone left half done.
+
+        Raises:
+            UserError: The journal cannot be read or written.
+        """
+        self.folder = folder.resolve()
+        self.path = journal_path(folder)
+        # What recovery did: actions that a process which is gone had begun.
+        self.recovered: tuple[Action, ...] = ()
+        self._log = Log(self.path)
+        self._generation = 0
+        self._records: dict[int, Record] = {}
+        self._owner = (os.getpid(), psutil.Process().create_time())
+        self._lock = threading.RLock()
+        self._pending_lock = threading.Lock()
+        self._pending: dict[str, tuple[str | None, int]] = {}
+        self._num_jobs = 0
+        self._jobs: list[Future[None]] = []
+        # What this process wrote: the stamp of each file.
+        self._stamps: dict[str, str] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="captions")
+        self._recover()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        self._pool.shutdown(wait=True)
+
+    def record(self, name: str, changes: Sequence[Change], *, wait: bool = True) -> Action:
+        """Do an action: write its changes to the journal, then to the files.
+
+        A file that has another text than `before` by now is not written, nor is one that cannot be: both are in
+        `skipped` of the action. With `wait` off the files are written by a thread: `pending` tells how far it is.
+
+        Raises:
+            UserError: The journal cannot be written; then nothing was.
+        """
+        with self.recording(name, wait=wait) as recording:
+            recording.write(changes)
+        return recording.action
+
+    @contextmanager
+    def recording(self, name: str, *, wait: bool = True) -> Iterator[Recording]:
+        """Do an action in parts: for a tagger that takes an hour, and yet is undone as one."""
+        record = self._begin(name)
+        recording = Recording(self, record, wait)
+        try:
+            yield recording
+        finally:
+            record.is_whole = True
+            last = self._later(lambda: self._end(record, 1))
+            if wait:
+                last.result()
+
+    def undo(self, on_conflict: OnConflict = "refuse", *, wait: bool = True) -> tuple[Action, list[Change]] | None:
+        """Take back the last action that stands.
+
+        Args:
+            on_conflict: What to do about files that others have changed since: nothing at all, pass them over, or
+                overwrite them.
+            wait: As `record`.
+
+        Returns:
+            The action, and the changes that were made of files; None: there is nothing to undo.
+
+        Raises:
+            FilesChangedOutside: With `on_conflict="refuse"`; then nothing was written.
+            UserError: The journal cannot be written.
+        """
+        return self._turn("undo", on_conflict, wait)
+
+    def redo(self, on_conflict: OnConflict = "refuse", *, wait: bool = True) -> tuple[Action, list[Change]] | None:
+        """Do again what was undone last; as `undo`."""
+        return self._turn("redo", on_conflict, wait)
+
+    def history(self, num: int = 50) -> list[Action]:
+        """Return the last actions, the newest first; without those that were undone and cannot be done again."""
+        with self._fresh():
+            known = [record for record in self._records.values() if record.num_changes and not record.is_gone]
+            return [record.shown() for record in known[: -num - 1 : -1]]
+
+    def changes(self, action: int) -> Iterator[Change]:
+        """Yield the changes of an action, as they were recorded."""
+        with self._fresh():
+            record = self._records[action]
+        yield from self._read(record)
+
+    def changed_paths(self) -> set[str]:
+        """Return the caption files that have been changed by actions that stand."""
+        with self._fresh():
+            standing = [record for record in self._records.values() if not record.is_undone]
+        return {change.path for record in standing for change in self._read(record)}
+
+    @property
+    def num_pending(self) -> int:
+        """How many files a thread has yet to write."""
+        return len(self._pending)
+
+    def pending(self, path: str) -> bool:
+        """Tell whether a file has yet to be written."""
+        return path in self._pending
+
+    def stamp(self, path: str) -> str:
+        """Return the stamp of a file as this process has written it; empty when it has not."""
+        return self._stamps.get(path, "")
+
+    def wait(self) -> None:
+        """Wait until the files are written.
+
+        Raises:
+            UserError: The journal could not be written.
+        """
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job.result()
+
+    # What follows is between the journal and its recordings.
+
+    @contextmanager
+    def _fresh(self) -> Iterator[None]:
+        """Keep others out, and know what they did."""
+        with self._lock, self._log.locked():
+            entries = self._log.read_new()
+            if self._log.generation != self._generation:
+                self._generation = self._log.generation
+                self._records.clear()
+                entries = entries or self._log.read_new()
+            for entry, start in entries:
+                self._fold(entry, start)
+            yield
+
+    def _fold(self, entry: Entry, start: int) -> None:
+        """Take note of an entry; of one whose action is lost with a damaged line, nothing can be said."""
+        if entry["kind"] == "begin":
+            for record in self._records.values():
+                record.is_gone = record.is_gone or record.is_undone
+            action = entry["action"]
+            self._records[action] = Record(action, entry["name"], entry["time"], tuple(entry["owner"]))
+        elif (known := self._records.get(entry.get("action", 0))) is not None:
+            known.fold(entry, start)
+
+    def _append(self, lines: Sequence[bytes]) -> None:
+        """Append to the journal and take note of it ourselves; inside of `_fresh`."""
+        if not self._log.offset:
+            root = line({"kind": "journal", "version": VERSION, "folder": str(self.folder)})
+            lines = [root, *lines]
+        before = self._log.offset
+        self._log.append(lines)
+        self._log.offset = before
+        for entry, start in self._log.read_new():
+            self._fold(entry, start)
+
+    def _begin(self, name: str) -> Record:
+        with self._fresh():
+            action = max(self._records, default=0) + 1
+            entry = {"kind": "begin", "action": action, "name": name, "time": time.time(), "owner": self._owner}
+            self._append([line(entry)])
+            return self._records[action]
+
+    def _write_down(self, record: Record, changes: Sequence[Change]) -> None:
+        lines = []
+        for start in range(0, len(changes), NUM_PER_LINE):
+            some = changes[start : start + NUM_PER_LINE]
+            data = encoded([(change.path, change.before, change.after) for change in some])
+            head = {"kind": "changes", "action": record.id, "num": len(some), "bytes": len(data)}
+            lines += [line(head), data + b"\n"]
+        with self._fresh():
+            self._append(lines)
+
+    def _schedule(self, record: Record, changes: Sequence[Change], *, force: bool = False) -> Future[None]:
+        """Have files written, after all that was asked for before."""
+        with self._pending_lock:
+            self._num_jobs += 1
+            job = self._num_jobs
+            self._pending.update((change.path, (change.after, job)) for change in changes)
+        return self._later(lambda: self._write_files(record, changes, force, job))
+
+    def _later(self, work: Callable[[], None]) -> Future[None]:
+        future = self._pool.submit(work)
+        self._jobs = [each for each in self._jobs if not each.done() or each.exception()] + [future]
+        return future
+
+    def _write_files(self, record: Record, changes: Sequence[Change], force: bool, job: int) -> None:
+        stop: Problem | None = None
+        for change in changes:
+            problem = stop or self._write_file(change, force, len(changes) <= NUM_FLUSHED)
+            if problem is not None:
+                record.skipped[change.path] = Skipped(change.path, problem)
+                # A full disk, or a folder that is gone, would only be met again with each file.
+                stop = problem if problem.code in ("no_space", "caption_folder_gone") else None
+            with self._pending_lock:
+                if self._pending.get(change.path, ("", 0))[1] == job:
+                    del self._pending[change.path]
+        if len(changes) > NUM_FLUSHED and hasattr(os, "sync"):
+            os.sync()
+
+    def _write_file(self, change: Change, force: bool, flush: bool) -> Problem | None:
+        """Write one file; return why it was not."""
+        path = self._path(change.path)
+        try:
+            found = find_caption(path)
+            text = found.text if found else None
+            if is_same_text(text, change.after):
+                return None
+            if text is None and not self.folder.is_dir():
+                return Problem("error", "caption_folder_gone", "", {"value": str(self.folder)})
+            if not is_same_text(text, change.before) and not force:
+                return Problem("error", "caption_changed_outside", "", {"value": change.path})
+            self._put(path, change, found, flush)
+        except UserError as error:
+            return error.problem
+        return None
+
+    def _put(self, path: str, change: Change, found: CaptionText | None, flush: bool) -> None:
+        if change.after is None:
+            delete_caption(path)
+            self._stamps[change.path] = ""
+        else:
+            self._stamps[change.path] = write_caption(path, change.after, found, flush=flush)
+
+    def _path(self, path: str) -> str:
+        return f"{self.folder}{os.sep}{path}"
+
+    def _end(self, record: Record, step: int) -> None:
+        told = [(each.path, each.problem.code, each.problem.params) for each in record.skipped.values()]
+        with self._fresh():
+            self._append([line({"kind": "end", "action": record.id, "step": step, "skipped": told})])
+
+    def _usable(self, is_undone: bool) -> list[Record]:
+        """Return the actions that can be turned: those that are done, or that this process is writing."""
+        return [
+            record
+            for record in self._records.values()
+            if record.is_undone == is_undone and record.num_changes and not record.is_gone
+            if record.is_finished or (record.is_whole and record.owner == self._owner)
+        ]
+
+    def _turn(
+        self, kind: Literal["undo", "redo"], on_conflict: OnConflict, wait: bool
+    ) -> tuple[Action, list[Change]] | None:
+        """Undo the last action, or do the first again that was undone."""
+        with self._fresh():
+            usable = self._usable(kind == "redo")
+            if not usable:
+                return None
+            record = usable[-1 if kind == "undo" else 0]
+            changes = self._turned(record, kind == "undo")
+            conflicts = set() if on_conflict == "overwrite" else self._conflicts(changes)
+            if conflicts and on_conflict == "refuse":
+                raise FilesChangedOutside(record.name, sorted(conflicts))
+            step = record.step + 1
+            told = [(path, "caption_changed_outside", {"value": path}) for path in sorted(conflicts)]
+            entry = {"kind": kind, "action": record.id, "step": step, "owner": self._owner, "skipped": told}
+            self._append([line(entry)])
+            changes = [change for change in changes if change.path not in conflicts]
+            self._schedule(record, changes, force=on_conflict == "overwrite")
+            last = self._later(lambda: self._end(record, step))
+        if wait:
+            last.result()
+        return record.shown(), changes
+
+    def _turned(self, record: Record, is_back: bool) -> list[Change]:
+        """Return what an action changes of the files, or the way back; without the files that it passed over."""
+        changes = [change for change in self._read(record) if change.path not in record.skipped]
+        return [Change(each.path, each.after, each.before) for each in reversed(changes)] if is_back else changes
+
+    def _read(self, record: Record) -> Iterator[Change]:
+        for start, num_bytes in record.parts:
+            yield from (Change(*row) for row in self._log.data(start, num_bytes))
+
+    def _conflicts(self, changes: Sequence[Change]) -> set[str]:
+        """Return the files that have neither the text before the changes nor that behind them."""
+        first: dict[str, str | None] = {}
+        last = {change.path: change.after for change in changes}
+        for change in changes:
+            first.setdefault(change.path, change.before)
+        return {path for path, before in first.items() if not self._is_at(path, before, last[path])}
+
+    def _is_at(self, path: str, before: str | None, after: str | None) -> bool:
+        text = self._text(path)
+        return is_same_text(text, before) or is_same_text(text, after)
+
+    def _text(self, path: str) -> str | None:
+        """Return what a file holds, or will hold as soon as it is written."""
+        with self._pending_lock:
+            if path in self._pending:
+                return self._pending[path][0]
+        found = find_caption(self._path(path))
+        return found.text if found else None
+
+    def _recover(self) -> None:
+        """Carry to its end what was begun by processes that are gone."""
+        with self._fresh():
+            left = [each for each in self._records.values() if not each.is_finished and not _is_alive(each.owner)]
+            for record in left:
+                # So that no other process does the same.
+                self._append([line({"kind": "claim", "action": record.id, "owner": self._owner})])
+        for record in left:
+            self._schedule(record, self._turned(record, record.is_undone)).result()
+            self._end(record, record.step)
+        self.recovered = tuple(record.shown() for record in left if record.num_changes)
+
+
+class Recording:
+    """An action that is being done, part by part."""
+
+    def __init__(self, journal: Journal, record: Record, wait: bool) -> None:
+        self._journal = journal
+        self._record = record
+        self._wait = wait
+
+    @property
+    def action(self) -> Action:
+        """The action as far as it is done."""
+        return self._record.shown()
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Write changes down, then to the files.
+
+        Raises:
+            UserError: The journal cannot be written; then none of these changes was made.
+        """
+        if not changes:
+            return
+        self._journal._write_down(self._record, changes)
+        job = self._journal._schedule(self._record, changes)
+        if self._wait:
+            job.result()
+
+
+def _is_alive(owner: tuple[int, float]) -> bool:
+    """Tell whether the process that began an action is there; a recycled id is nobody's."""
+    try:
+        return abs(psutil.Process(owner[0]).create_time() - owner[1]) < CREATE_TIME_TOLERANCE
+    except psutil.Error:
+        return False

@@ -1,0 +1,112 @@
+"""Captions keep their encoding and line ends, and are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.config.problems import UserError
+from backend.editing.files import CaptionText, decode, encode, is_same_text, read_caption, write_caption
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_come_back_as_they_were(data: bytes) -> None:
+    assert encode(decode(data)) == data
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])), min_size=1, max_size=4),
+    st.sampled_from(["utf-8-sig", "utf-16-le", "utf-16-be"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.booleans(),
+)
+def test_marked_files_are_understood(lines: list[str], encoding: str, newline: str, is_closed: bool) -> None:
+    caption = CaptionText("\n".join([*lines, "end"]), encoding, newline, is_closed)
+    assert decode(encode(caption)) == caption
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a, b\r\nc\r\n", CaptionText("a, b\nc", "utf-8", "\r\n", True)),
+        (b"a\r\nb\nc", CaptionText("a\r\nb\nc", "utf-8", "")),
+        ("风景, 山".encode("gb18030"), CaptionText("风景, 山", "gb18030")),
+        ("caf\xe9, b".encode("latin-1"), CaptionText("caf\xe9, b", "latin-1")),
+        (b"", CaptionText("")),
+        (b"\n", CaptionText("", has_final_newline=True)),
+    ],
+)
+def test_encodings_and_line_ends_are_told(data: bytes, expected: CaptionText) -> None:
+    assert decode(data) == expected
+
+
+def test_a_new_text_is_written_as_the_old_one_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("山水风景\r\n狗\r\n".encode("gb18030"))
+    write_caption(path, "猫, 耳朵\n狗", read_caption(path))
+    assert path.read_bytes() == "猫, 耳朵\r\n狗\r\n".encode("gb18030")
+
+
+@given(st.text(max_size=12), st.sampled_from(["gb18030", "latin-1", "utf-8"]))
+def test_what_is_written_is_read_again(text: str, encoding: str) -> None:
+    assert is_same_text(decode(encode(CaptionText(text, encoding))).text, text)
+
+
+def test_signs_that_the_encoding_lacks_make_it_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"caf\xe9, b")
+    write_caption(path, "caf\xe9, 猫", read_caption(path))
+    assert path.read_text(encoding="utf-8") == "caf\xe9, 猫"
+
+
+def test_a_new_file_is_plain_and_stamped(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    stamp = write_caption(path, "一, 二\n三")
+    assert path.read_bytes() == "一, 二\n三".encode()
+    assert stamp == f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_links_and_permissions_stay(tmp_path: Path) -> None:
+    real = tmp_path / "real.txt"
+    real.write_text("a", encoding="utf-8")
+    real.chmod(0o640)
+    link = tmp_path / "link.txt"
+    link.symlink_to(real)
+    write_caption(link, "b")
+    assert link.is_symlink()
+    assert real.read_text(encoding="utf-8") == "b"
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as missing:
+        read_caption(tmp_path / "none.txt")
+    assert missing.value.problem.code == "file_not_found"
+    with pytest.raises(UserError) as folder:
+        read_caption(tmp_path)
+    assert folder.value.problem.code == "file_unreadable"
+    with pytest.raises(UserError) as gone:
+        write_caption(tmp_path / "none" / "a.txt", "b")
+    assert gone.value.problem.code == "file_unwritable"
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old", encoding="utf-8")
+
+    def full(number: int, data: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(UserError) as error:
+        write_caption(path, "new")
+    monkeypatch.undo()
+    assert error.value.problem.code == "no_space"
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
