@@ -17,6 +17,9 @@ from tomlkit.items import Table
 from backend.config.base import Section
 from backend.config.problems import UserError
 
+# Lists with more entries are written with one in each line.
+LONG = 50
+
 
 def parse(text: str, *, path: str = "") -> dict[str, Any]:
     """Read TOML text.
@@ -89,7 +92,19 @@ def diff(model: BaseModel) -> dict[str, Any]:
 
 def to_toml(data: Mapping[str, Any]) -> str:
     """Write plain data as TOML text."""
-    return tomlkit.dumps(dict(data))
+    return tomlkit.dumps(_item(data))
+
+
+def _item(value: Any) -> Any:
+    """Return a value as tomlkit takes it. Long lists are read from text: made piece by piece they take minutes."""
+    if isinstance(value, Mapping):
+        return {key: _item(inner) for key, inner in value.items()}
+    if not isinstance(value, list):
+        return value
+    if len(value) <= LONG or any(isinstance(inner, (Mapping, list)) for inner in value):
+        return [_item(inner) for inner in value]
+    lines = ",\n    ".join(tomlkit.item(inner).as_string() for inner in value)
+    return tomlkit.parse(f"value = [\n    {lines},\n]")["value"]
 
 
 def _update(table: Any, data: Mapping[str, Any]) -> None:
@@ -99,7 +114,7 @@ def _update(table: Any, data: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(table.get(key), Table):
             _update(table[key], value)
         elif key not in table or _unwrap(table[key]) != value:
-            table[key] = value
+            table[key] = _item(value)
 
 
 def _unwrap(item: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from pathlib import Path
 
@@ -119,3 +120,13 @@ def test_a_folder_that_cannot_be_made_is_told_and_leaves_nothing(tmp_path: Path)
         presets.save(tmp_path / "file" / "mine.toml", {"version": 1})
     assert caught.value.problem.code == "file_unwritable"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_long_lists_are_written_quickly_and_one_entry_in_each_line() -> None:
+    names = [f'picture "{number}" of 图\\{number}.png' for number in range(5000)]
+    data = {"version": 2, "data": {"datasets": [{"path": "a", "exclude": names}]}}
+    begun = time.monotonic()
+    text = presets.rewrite("# mine\nversion = 2\n\n[[data.datasets]]\npath = 'a'\n", data)
+    assert presets.parse(text) == presets.parse(presets.to_toml(data)) == data
+    assert time.monotonic() - begun < 10, "it took a minute"
+    assert text.startswith("# mine") and text.count("\n") > 5000
