@@ -17,14 +17,18 @@ let sending = Promise.resolve();
 let waiting = 0;
 function inTurn(method, argument = {}) {
   waiting += 1;
+  busy();
   sending = sending.then(async () => {
     const answer = await ask(method, { selected: state.selected, ...argument });
     waiting -= 1;
+    busy();
     if (answer?.done) say(answer.done, false, answer.undo);
     if (answer && !waiting) apply(answer);
   });
   return sending;
 }
+
+const busy = () => element.querySelector(".data-root").setAttribute("aria-busy", waiting > 0);
 
 const page = {
   address: (record, size) => `../pictures/${state.snapshot.number}/${record}?size=${size}`,

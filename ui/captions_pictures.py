@@ -1,0 +1,102 @@
+"""Thumbnails of the caption page over HTTP: made when they come into sight, kept on disk, found there the next time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import Response
+from PIL import Image, ImageOps
+
+from backend.config import paths
+from backend.config.problems import UserError
+from backend.data.images import read_rgb
+
+SIZES = (192, 384, 768, 1536)
+# Larger ones are looked at one by one: they are made anew rather than kept.
+LARGEST_KEPT = 768
+# The address changes with the picture.
+FOREVER = {"Cache-Control": "private, max-age=604800, immutable"}
+# As many pictures are decoded at once as there are processors, however fast one scrolls.
+DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+FindPicture = Callable[[str, int], tuple[Path, str] | None]
+
+
+def _draft(path: Path, size: int) -> Image.Image | None:
+    """Return a JPEG decoded at a fraction of its size, which is many times faster; None for other pictures."""
+    with Image.open(path) as image:
+        if image.format != "JPEG":
+            return None
+        image.draft("RGB", (size, size))
+        return ImageOps.exif_transpose(image.convert("RGB"))
+
+
+def _make(path: Path, size: int) -> bytes:
+    try:
+        image = _draft(path, size) or read_rgb(path)
+    except FileNotFoundError as error:
+        raise UserError("file_not_found", value=str(path)) from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError("image_corrupt", value=str(path)) from error
+    image.thumbnail((size, size))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80, method=2)
+    return buffer.getvalue()
+
+
+def _keep(place: Path, content: bytes) -> None:
+    """Write a thumbnail to the cache; a full disk or a cache that cannot be written costs time, nothing else."""
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}.partial")
+        fresh.write_bytes(content)
+        fresh.replace(place)
+
+
+def thumbnail(path: Path, stamp: str, size: int) -> bytes:
+    """Return a picture that fits `size` pixels as WebP, from the cache on disk where it is there.
+
+    Args:
+        path: The picture.
+        stamp: Changes with the picture's file.
+        size: One of `SIZES`.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    name = hashlib.sha256(f"{path}|{stamp}|{size}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    place = paths.cache_dir() / "thumbnails" / name[:2] / f"{name[2:]}.webp"
+    with suppress(OSError):
+        return place.read_bytes()
+    with DECODING:
+        content = _make(path, size)
+    if size <= LARGEST_KEPT:
+        _keep(place, content)
+    return content
+
+
+def router(find: FindPicture, authorised: Callable[[Request], bool]) -> APIRouter:
+    """Return the route `/captions/pictures/<key of the folder>/<row>?size=`; `find` returns path and stamp of a row."""
+    routes = APIRouter()
+
+    @routes.get("/captions/pictures/{key}/{row}")
+    def picture(request: Request, key: str, row: int, size: int = SIZES[0]) -> Response:
+        if not authorised(request):
+            raise HTTPException(401)
+        found = find(key, row)
+        if found is None:
+            raise HTTPException(404)
+        wanted = next((known for known in SIZES if known >= size), SIZES[-1])
+        try:
+            content = thumbnail(*found, wanted)
+        except UserError as error:
+            raise HTTPException(404, str(error)) from error
+        return Response(content, media_type="image/webp", headers=FOREVER)
+
+    return routes

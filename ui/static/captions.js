@@ -1,0 +1,213 @@
+// The caption page put together: head, tags at the left, grid in the middle, caption, batch and history at the right.
+const TABS = ["picture", "batch", "history"];
+
+function showTab(name) {
+  state.tab = name;
+  keep("tab", name);
+  for (const node of root.querySelectorAll("[data-tab]")) node.setAttribute("aria-selected", node.dataset.tab === name);
+  for (const node of root.querySelectorAll("[data-tab-panel]")) node.hidden = node.dataset.tabPanel !== name;
+  if (name === "batch") previewBatch();
+}
+
+// Small windows show one part at a time.
+function showPane(name) {
+  state.pane = name;
+  root.dataset.shown = name;
+  for (const node of root.querySelectorAll("[data-go]")) node.setAttribute("aria-pressed", node.dataset.go === name);
+  if (name === "grid") drawGrid();
+}
+
+function showFilterError(problem) {
+  const box = part("filter-error");
+  box.hidden = !problem;
+  root.querySelector("#captions-filter").setAttribute("aria-invalid", Boolean(problem));
+  if (!problem) return;
+  const text = state.filter;
+  const { position, length } = problem;
+  box.replaceChildren(el("code", {}, text.slice(0, position), el("mark", {}, text.slice(position, position + Math.max(1, length)) || "\u2009"), text.slice(position + Math.max(1, length))), el("span", {}, problem.text));
+}
+
+function drawHead() {
+  const num = state.ids.length;
+  const total = state.info?.num ?? 0;
+  const texts = [num === total ? words("num", { num: many(total) }) : words("num.shown", { num: many(num), total: many(total) })];
+  if (state.selected.size) texts.push(words("num.selected", { num: many(state.selected.size) }));
+  if (num) texts.push(words("num.at", { num: many(state.at + 1) }));
+  part("counts").textContent = texts.join(" \u00b7 ");
+  part("again").hidden = state.version === state.viewVersion || !state.filter.trim();
+}
+
+const lookSoon = later(200, () => look({ stay: true }));
+function filterNode() {
+  const input = el("input", { type: "search", id: "captions-filter", class: "data-search", "data-search": true, placeholder: words("filter.hint"), "aria-label": words("filter"), "aria-describedby": "captions-filter-error", spellcheck: "false", autocomplete: "off",
+    oninput: () => { state.filter = input.value; keep("filter", input.value); lookSoon(); if (state.tab === "batch") previewBatch(); },
+    onkeydown: (event) => { if (event.key === "Enter" || event.key === "Escape") { if (event.key === "Enter") look(); event.preventDefault(); part("grid").focus(); } } });
+  const help = el("div", { class: "filter-help", id: "captions-filter-help", hidden: true }, el("p", {}, words("filter.help")), el("ul", {}, ...props.value.examples.map(([text, meaning]) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => setFilter(text) }, el("code", {}, text)), el("span", {}, meaning)))));
+  const toggle = el("button", { type: "button", class: "field-help-button", title: words("filter.help.open"), "aria-label": words("filter.help.open"), "aria-expanded": "false", "aria-controls": "captions-filter-help", onclick: () => { help.hidden = !help.hidden; toggle.setAttribute("aria-expanded", !help.hidden); } }, "?");
+  const sort = el("select", { "aria-label": words("sort"), id: "captions-sort", onchange: (event) => { state.sort = event.target.value; keep("sort", state.sort); look(); } }, ...props.value.sorts.map((name) => el("option", { value: name, selected: name === state.sort }, words("sort." + name))));
+  const size = el("select", { "aria-label": words("tile_size"), onchange: (event) => { tileSize = Number(event.target.value); keep("size", tileSize); drawGrid(); showPosition(state.at); } }, ...SIZES.map((each, at) => el("option", { value: each, selected: each === tileSize }, words("size." + "smlx"[at]))));
+  return el("div", { class: "captions-filter" },
+    el("div", { class: "filter-row" }, input, toggle, sort, size),
+    el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), help,
+    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true })));
+}
+
+function headNode() {
+  const path = el("input", { type: "text", id: "captions-folder", class: "data-search", list: "captions-folders", spellcheck: "false", placeholder: words("folder.hint"), "aria-label": words("folder"),
+    onchange: () => path.value.trim() && path.value.trim() !== state.folder && openFolder(path.value.trim()), onkeydown: (event) => event.key === "Enter" && openFolder(path.value.trim()) });
+  return el("header", { class: "captions-head" },
+    el("div", { class: "captions-folder", id: "captions-folder-box" }, path, el("datalist", { id: "captions-folders", "data-part": "folders" }), el("button", { type: "button", class: "plain-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("browse"))),
+    el("span", { class: "captions-saved", role: "status", "data-part": "saved" }),
+    el("div", { class: "captions-tools head-tools", "data-part": "head-tools", hidden: true },
+      iconButton("\u21b6", words("undo"), () => travel("undo"), { id: "captions-undo", disabled: true }), iconButton("\u21b7", words("redo"), () => travel("redo"), { id: "captions-redo", disabled: true }),
+      iconButton("\u21bb", words("reopen"), () => openFolder(state.folder, true), { id: "captions-reopen" }),
+      button(words("tagging"), () => openTagging(), { class: "main-button", id: "captions-tagging" })));
+}
+
+function build() {
+  root.replaceChildren(
+    headNode(),
+    el("div", { class: "captions-note", role: "status", "data-part": "note", hidden: true }),
+    el("div", { class: "captions-empty", "data-part": "empty", hidden: true }),
+    el("div", { class: "captions-panes", "data-part": "panes", role: "group", "aria-label": words("panes") }, ...["grid", "side", "tags"].map((name) => el("button", { type: "button", class: "small-button", "data-go": name, onclick: () => showPane(name) }, words("pane." + name)))),
+    el("div", { class: "captions-body", "data-part": "body", hidden: true },
+      tagsNode(),
+      el("section", { class: "captions-middle", "data-pane": "grid" }, filterNode(), gridNode()),
+      el("section", { class: "captions-right", "data-pane": "side" },
+        el("div", { class: "panel-tabs", role: "tablist" }, ...TABS.map((name) => el("button", { type: "button", role: "tab", id: "captions-tab-" + name, "data-tab": name, onclick: () => showTab(name) }, words("tab." + name)))),
+        el("section", { class: "caption-editor", "data-part": "editor", "data-tab-panel": "picture" }), batchNode(), historyNode())));
+  drawFields();
+  showTab(state.tab);
+  showPane("grid");
+}
+
+function emptyNode(folders) {
+  const entry = ({ path, title, note }) => el("li", {}, el("button", { type: "button", class: "folder-card", onclick: () => openFolder(path) }, el("strong", {}, title), el("small", {}, path), note ? el("small", {}, note) : null));
+  return [el("h3", {}, words("empty")), el("p", {}, words("empty.help")), el("ul", { class: "folder-cards" }, ...folders.map(entry)), el("button", { type: "button", class: "main-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("empty.choose"))];
+}
+
+function showEmpty(folders, text = "") {
+  part("body").hidden = part("head-tools").hidden = part("panes").hidden = true;
+  part("empty").hidden = false;
+  part("empty").replaceChildren(...(text ? [el("p", { role: "status" }, text)] : emptyNode(folders)));
+}
+
+let opening = 0;
+async function openFolder(path, again = false) {
+  if (!path) return;
+  await save();
+  const mine = ++opening;
+  say("");
+  const places = again ? { at: state.at } : {};
+  for (let first = true; ; first = false) {
+    const answer = await Promise.resolve(server.open({ folder: path, again: again && first })).catch(() => null);
+    if (mine !== opening) return;
+    if (answer?.waiting) { showEmpty([], answer.waiting); await new Promise((done) => setTimeout(done, 400)); continue; }
+    if (!answer || answer.error) { say(answer?.error ?? words("unreachable"), "error"); if (!state.info) start({ stay: true }); return; }
+    return opened(answer, places);
+  }
+}
+
+async function opened(answer, { at = 0 }) {
+  const same = state.folder === answer.folder;
+  Object.assign(state, { folder: answer.folder, info: answer, version: answer.version, at: 0, anchor: 0, line: 0 });
+  state.rows.clear();
+  state.selected.clear();
+  state.conflicts.clear();
+  tagList.chosen.clear();
+  for (const { node } of tiles.values()) node.remove();
+  tiles.clear();
+  if (!same) { unsaved.clear(); state.filter = kept("folder", "") === answer.folder ? kept("filter", "") : ""; }
+  keep("folder", answer.folder);
+  root.querySelector("#captions-folder").value = answer.folder;
+  root.querySelector("#captions-filter").value = state.filter;
+  part("body").hidden = part("head-tools").hidden = part("panes").hidden = false;
+  part("empty").hidden = true;
+  showHistory(answer.history);
+  showSaved("saved", words("saved.all"));
+  for (const text of answer.notes) say(text, "warning");
+  await look({ stay: false });
+  if (at) go(at);
+  await takeUpUnsaved();
+  part("grid").focus({ preventScroll: true });
+}
+
+// What an earlier page could not save is saved now, unless the file has changed since.
+async function takeUpUnsaved() {
+  const left = JSON.parse(kept("unsaved", "null"));
+  if (left?.folder !== state.folder || !left.items.length) return;
+  const found = await ask("find", { names: left.items.map((item) => item.name) });
+  for (const item of left.items) if (found?.ids?.[item.name] !== undefined) unsaved.set(found.ids[item.name], { ...item, row: found.ids[item.name] });
+  await save();
+}
+
+// Once in a while: has something changed outside, or in another tab?
+let isPolling = false;
+async function poll() {
+  if (isPolling || !state.info || document.body.dataset.page !== "captions" || document.hidden || !element.isConnected) return;
+  isPolling = true;
+  const [first, last] = inSight();
+  const answer = await Promise.resolve(server.poll({ folder: state.folder, version: state.version, ids: [...state.ids.subarray(first, last), ...(currentId() === null ? [] : [currentId()])].slice(0, 300), unsaved: [...unsaved.keys()] })).catch(() => null);
+  isPolling = false;
+  if (!answer) return showSaved("failed", words("unreachable"));
+  if (answer.error) return say(answer.error, "error", button(words("reopen"), () => openFolder(state.folder, true)));
+  if (answer.others) say(answer.others, "warning");
+  if (answer.closed) return openFolder(state.folder);
+  if (answer.version !== state.version) took(answer);
+  if (answer.outside) say(answer.outside, "warning");
+}
+
+async function start({ stay = false } = {}) {
+  const answer = await ask("places");
+  if (!answer) return;
+  part("folders").replaceChildren(...answer.folders.map(({ path }) => el("option", { value: path })));
+  const last = kept("folder", "");
+  if (!state.info && last && !stay) openFolder(last).then(() => !state.info && showEmpty(answer.folders));
+  else if (!state.info) showEmpty(answer.folders);
+  else { drawGrid(); poll(); refreshTags(); }
+}
+
+async function pasteInto(text) {
+  const clean = text.replace(/\s*\r?\n\s*/g, ", ").trim();
+  if (clean) await addTags(clean);
+}
+
+const typing = (event) => event.target.closest("input, textarea, select, [contenteditable]");
+function pageKey(event) {
+  if (document.body.dataset.page !== "captions" || !state.info || document.querySelector("dialog[open]")) return;
+  const command = (event.ctrlKey || event.metaKey) && !event.altKey;
+  const busy = typing(event);
+  const empty = !busy || (busy.matches("input") && !busy.value);
+  if (command && empty && !event.shiftKey && event.key === "z") travel("undo");
+  else if (command && empty && (event.key === "y" || (event.shiftKey && event.key.toLowerCase() === "z"))) travel("redo");
+  else if (command && event.key === "s") save();
+  else if (event.altKey && (event.key === "PageDown" || event.key === "PageUp") && !event.ctrlKey) {
+    const field = busy?.id;
+    go(state.at + (event.key === "PageDown" ? 1 : -1));
+    drawEditor(true);
+    if (field) root.querySelector("#" + field)?.focus();
+  } else return;
+  event.preventDefault();
+}
+
+build();
+window.athanorCaptions?.abort();
+window.athanorCaptions = new AbortController();
+const { signal: whileShown } = window.athanorCaptions;
+document.addEventListener("athanor:shown", (event) => event.detail.page === "captions" && start(), { signal: whileShown });
+document.addEventListener("keydown", pageKey, { signal: whileShown });
+document.addEventListener("visibilitychange", () => (document.hidden ? save() : poll()), { signal: whileShown });
+addEventListener("beforeunload", () => { storeUnsaved(); save(); }, { signal: whileShown });
+root.addEventListener("copy", (event) => {
+  const row = currentRow();
+  if (typing(event) || !row || String(getSelection())) return;
+  event.clipboardData.setData("text/plain", row.text);
+  event.preventDefault();
+});
+root.addEventListener("paste", (event) => {
+  if (typing(event)) return;
+  event.preventDefault();
+  pasteInto(event.clipboardData.getData("text/plain"));
+});
+const polling = setInterval(() => (element.isConnected ? poll() : clearInterval(polling)), 3000);
+if (document.body.dataset.page === "captions") start();

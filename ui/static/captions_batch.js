@@ -1,0 +1,87 @@
+// One operation over many captions: which, over which pictures, how many it would change, and how; and what was done so far.
+const batch = { operation: kept("operation", props.value.operations[0].name), scope: kept("scope", "shown"), values: JSON.parse(kept("values", "{}")), ticket: 0 };
+
+function operationField(field) {
+  const id = "captions-batch-" + field.name;
+  const value = batch.values[field.name] ?? field.default;
+  const set = (value) => { batch.values[field.name] = value; keep("values", JSON.stringify(batch.values)); previewBatch(); };
+  if (field.kind === "bool") return el("label", { class: "batch-check" }, el("input", { type: "checkbox", id, checked: Boolean(value), onchange: (event) => set(event.target.checked) }), field.label);
+  const input = field.kind === "choice"
+    ? el("select", { id, onchange: (event) => set(event.target.value) }, ...field.choices.map((choice) => el("option", { value: choice.value, selected: choice.value === value }, choice.label)))
+    : el("input", { id, class: "data-search", type: field.kind === "int" ? "number" : "text", min: field.kind === "int" ? field.minimum : null, value, spellcheck: "false", oninput: (event) => set(event.target.value), onkeydown: (event) => event.key === "Enter" && event.ctrlKey && applyBatch() });
+  return el("label", { class: "batch-field", for: id }, el("span", {}, field.label), input);
+}
+
+function drawFields() {
+  const operation = props.value.operations.find((each) => each.name === batch.operation) ?? props.value.operations[0];
+  part("batch-fields").replaceChildren(...operation.fields.map(operationField), ...(operation.help ? [el("p", { class: "quiet" }, operation.help)] : []));
+}
+
+const batchRequest = () => ({ operation: batch.operation, values: batch.values, scope: batch.scope, filter: state.filter, ids: batch.scope === "selected" ? toText(meant()) : "" });
+const previewBatch = later(220, async () => {
+  if (state.tab !== "batch" || !state.info) return;
+  const mine = ++batch.ticket;
+  await save();
+  const answer = await Promise.resolve(server.preview({ folder: state.folder, ...batchRequest() })).catch(() => null);
+  if (mine !== batch.ticket || !answer) return;
+  const line = part("batch-count");
+  line.className = answer.error ? "field-error" : "batch-count";
+  line.textContent = answer.error || (answer.num ? words("batch.count", { num: many(answer.num), total: many(answer.total) }) : words("batch.nothing", { total: many(answer.total) }));
+  root.querySelector("#captions-apply").disabled = Boolean(answer.error) || !answer.num;
+  part("batch-examples").replaceChildren(...(answer.examples ?? []).map(exampleNode));
+});
+
+// Before and after, with what goes struck through and what comes marked.
+function exampleNode({ id, name, before, after }) {
+  const [left, right] = [splitTags(before), splitTags(after)];
+  const show = (tags, others, kind) => el("p", { class: "batch-" + kind }, ...tags.flatMap((tag, at) => [at ? ", " : "", others.includes(tag) ? tag : el(kind === "before" ? "del" : "ins", {}, tag)]));
+  return el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => { const at = state.ids.indexOf(id); if (at >= 0) go(at, { hold: true }); } }, name), show(left, right, "before"), show(right, left, "after"));
+}
+
+async function applyBatch() {
+  const apply = root.querySelector("#captions-apply");
+  if (apply.disabled) return;
+  apply.disabled = true;
+  await save();
+  const answer = await ask("apply", batchRequest());
+  if (answer && !answer.error) { said(answer); took(answer); await look(); }
+  previewBatch();
+}
+
+// What a change did, and the way back.
+const said = (answer) => say(answer.done ?? "", "done", button(words("undo"), () => travel("undo"), { "data-tool": "undo-done" }));
+
+async function travel(direction, force = false) {
+  await save();
+  const answer = await ask(direction, { force });
+  if (!answer || answer.error) return;
+  if (answer.external) return say(answer.text, "error", button(words("undo.force"), () => travel(direction, true)));
+  say(answer.done, "done");
+  state.conflicts.clear();
+  took(answer);
+  await look();
+}
+
+function showHistory(history) {
+  const undo = root.querySelector("#captions-undo");
+  const redo = root.querySelector("#captions-redo");
+  undo.disabled = !history.undo;
+  redo.disabled = !history.redo;
+  undo.title = history.undo ? `${words("undo")}: ${history.undo} (Ctrl+Z)` : words("undo");
+  redo.title = history.redo ? `${words("redo")}: ${history.redo} (Ctrl+Y)` : words("redo");
+  const item = ({ name, num, when, is_undone }) => el("li", { class: is_undone ? "is-undone" : "" }, el("span", {}, name), el("small", {}, `${words("history.pictures", { num: many(num) })} \u00b7 ${when}`));
+  part("history").replaceChildren(...(history.items.length ? history.items.map(item) : [el("li", { class: "quiet" }, words("history.none"))]));
+}
+
+function batchNode() {
+  const select = (id, label, value, options, changed) => el("label", { class: "batch-field", for: id }, el("span", {}, label), el("select", { id, onchange: (event) => { changed(event.target.value); previewBatch(); } }, ...options.map(([name, text]) => el("option", { value: name, selected: name === value }, text))));
+  return el("section", { class: "captions-batch", "data-tab-panel": "batch", hidden: true },
+    select("captions-operation", words("batch.operation"), batch.operation, props.value.operations.map((each) => [each.name, each.label]), (value) => { batch.operation = value; keep("operation", value); drawFields(); }),
+    el("div", { class: "batch-fields", "data-part": "batch-fields" }),
+    select("captions-scope", words("batch.scope"), batch.scope, ["all", "shown", "selected"].map((scope) => [scope, words("scope." + scope)]), (value) => { batch.scope = value; keep("scope", value); }),
+    el("p", { class: "batch-count", role: "status", "data-part": "batch-count" }),
+    button(words("batch.apply"), applyBatch, { class: "main-button", id: "captions-apply", disabled: true }),
+    el("ul", { class: "batch-examples", "data-part": "batch-examples" }));
+}
+
+const historyNode = () => el("section", { class: "captions-history", "data-tab-panel": "history", hidden: true }, el("p", { class: "quiet" }, words("history.help")), el("ol", { "data-part": "history" }));

@@ -1,0 +1,105 @@
+// The tags of the whole folder with their counts: to filter by, to add, to rename, delete and merge everywhere.
+const tagList = { search: "", sort: kept("tagsort", "count"), click: kept("tagclick", "filter"), chosen: new Set(), offset: 0, answer: null };
+const quoted = (tag) => `tag:"${tag.replaceAll('"', '\\"')}"`;
+
+async function loadTags(offset = 0) {
+  if (!state.info || document.body.dataset.page !== "captions") return;
+  const answer = await ask("tags", { filter: state.filter, search: tagList.search, sort: tagList.sort, offset, ids: state.selected.size > 1 ? toText(state.selected) : "" });
+  if (!answer?.tags) return;
+  tagList.answer = offset && tagList.answer ? { ...answer, tags: [...tagList.answer.tags, ...answer.tags] } : answer;
+  drawTags();
+}
+
+function setFilter(text) {
+  const box = root.querySelector("#captions-filter");
+  box.value = text;
+  box.dispatchEvent(new Event("input"));
+}
+
+// A tag is put into the filter, or taken out of it where it stands already.
+function filterBy(tag, negative = false) {
+  const term = (negative ? "not " : "") + quoted(tag);
+  const parts = state.filter.trim() ? state.filter.split(/ and (?=(?:not )?tag:")/) : [];
+  const bare = parts.filter((other) => other !== quoted(tag) && other !== "not " + quoted(tag));
+  setFilter(parts.includes(term) ? bare.join(" and ") : [...bare.map((text) => (/ or /.test(text) && !/^\(.*\)$/.test(text) ? `(${text})` : text)), term].join(" and "));
+}
+
+function tagRow([tag, all, shown, category, translation]) {
+  const chosen = tagList.chosen.has(tag);
+  const term = quoted(tag);
+  const inFilter = state.filter.includes("not " + term) ? "is-out" : state.filter.includes(term) ? "is-in" : "";
+  const main = el("button", { type: "button", class: `tag-main ${category ? "cat-" + category : ""} ${highlighted(tag) ? "is-highlighted" : ""}`, "data-tag": tag, title: translation ? `${tag} \u00b7 ${translation}` : tag,
+    onclick: (event) => { if (event.ctrlKey || event.metaKey) chooseTag(tag); else if (tagList.click === "add") addTags(tag); else filterBy(tag, event.shiftKey || event.altKey); } },
+    el("span", {}, tag), translation ? el("small", {}, translation) : null, el("b", {}, shown === all ? many(all) : `${many(shown)} / ${many(all)}`));
+  return el("li", { class: `${inFilter} ${chosen ? "is-chosen" : ""}` },
+    el("input", { type: "checkbox", "aria-label": words("tags.choose", { tag }), checked: chosen, onchange: () => chooseTag(tag) }), main,
+    iconButton("\u2212", words("tags.without", { tag }), () => filterBy(tag, true), { class: "small-button tag-not" }));
+}
+
+function chooseTag(tag) {
+  if (!tagList.chosen.delete(tag)) tagList.chosen.add(tag);
+  drawTags();
+}
+
+// Asks for one text; resolves to null when it is given up.
+function askText(title, value, label, suggests = false) {
+  return new Promise((done) => {
+    const close = (answer) => { dialog.close(); dialog.remove(); done(answer); };
+    const input = el("input", { class: "data-search", id: "captions-asked", type: "text", value, "aria-label": label, spellcheck: "false" });
+    const dialog = el("dialog", { class: "athanor-dialog ask-dialog", "aria-label": title },
+      el("header", {}, el("strong", {}, title)), el("div", { class: "ask-body" }, el("label", {}, label, suggests ? suggesting(input, (text) => close(text)) : input)),
+      el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), () => close(null)), button(words("ok"), () => close(input.value), { class: "main-button" })));
+    dialog.addEventListener("cancel", () => close(null));
+    if (!suggests) input.addEventListener("keydown", (event) => event.key === "Enter" && close(input.value));
+    document.body.append(dialog);
+    dialog.showModal();
+    input.select();
+  });
+}
+
+async function changeTags(operation, values) {
+  await save();
+  const answer = await ask("apply", { operation, values, scope: "all" });
+  if (!answer || answer.error) return;
+  tagList.chosen.clear();
+  said(answer);
+  took(answer);
+  look();
+}
+
+async function renameChosen() {
+  const tags = [...tagList.chosen];
+  const merging = tags.length > 1;
+  const name = await askText(words(merging ? "tags.merge" : "tags.rename"), tags[0], words(merging ? "tags.merge.into" : "tags.rename.to", { num: tags.length, tag: tags[0] }), true);
+  if (name?.trim()) changeTags("merge_tags", { tags, into: name.trim() });
+}
+
+function drawTags() {
+  const { answer, chosen } = tagList;
+  if (!answer) return;
+  part("tags").replaceChildren(...answer.tags.map(tagRow));
+  part("tags-num").textContent = words("tags.num", { num: many(answer.num) });
+  part("tags-more").hidden = answer.tags.length >= answer.num_found;
+  part("tags-tools").replaceChildren(...(chosen.size
+    ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.delete"), () => changeTags("remove", { tags: [...chosen].join(", ") }), { "data-tool": "delete" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); })]
+    : [el("span", { class: "quiet" }, words("tags.help." + tagList.click))]));
+  const hints = answer.hints ?? [];
+  part("hints").hidden = !hints.length;
+  part("hints").replaceChildren(el("summary", {}, words("hints"), " ", el("b", {}, hints.length)), el("ul", {}, ...hints.map((hint) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => setFilter(hint.filter) }, hint.text)))));
+}
+
+function tagsNode() {
+  const choice = (name, value, options, changed) => el("select", { "aria-label": words("tags." + name), onchange: (event) => changed(event.target.value) }, ...options.map((option) => el("option", { value: option, selected: option === value }, words(`tags.${name}.${option}`))));
+  const search = later(150, (text) => { tagList.search = text; loadTags(); });
+  return el("section", { class: "captions-left", "data-pane": "tags", "aria-label": words("tags.all") },
+    el("header", { class: "pane-head" }, el("strong", {}, words("tags.all")), el("small", { "data-part": "tags-num" })),
+    el("input", { type: "search", class: "data-search", id: "captions-tag-search", placeholder: words("tags.search"), "aria-label": words("tags.search"), oninput: (event) => search(event.target.value.trim()) }),
+    el("div", { class: "captions-tools" },
+      choice("sort", tagList.sort, ["count", "name", "shown", "rare"], (value) => { tagList.sort = value; keep("tagsort", value); loadTags(); }),
+      choice("click", tagList.click, ["filter", "add"], (value) => { tagList.click = value; keep("tagclick", value); drawTags(); })),
+    el("div", { class: "captions-tools tag-tools", "data-part": "tags-tools" }),
+    el("ul", { class: "all-tags", "data-part": "tags" }),
+    button(words("tags.more"), () => loadTags(tagList.answer.tags.length), { "data-part": "tags-more", hidden: true }),
+    el("details", { class: "tag-hints", "data-part": "hints", hidden: true }),
+    el("label", { class: "highlight-box" }, words("highlight"), el("input", { type: "text", class: "data-search", id: "captions-highlight", value: state.highlight, placeholder: words("highlight.hint"), spellcheck: "false", oninput: (event) => { state.highlight = event.target.value; keep("highlight", state.highlight); drawTags(); drawEditor(true); } })));
+}
