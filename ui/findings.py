@@ -127,7 +127,10 @@ class Finder:
 
     def looking(self, findings: Findings) -> Progress | Cancelled | None:
         """Return how far the decoding of all pictures is; None when nobody asked for it or it is done."""
-        if not self._looking or self._looking != findings.number:
+        if self._looking and findings.number and self._looking != findings.number:
+            self._looking = 0  # other pictures: nobody needs it any more
+            self._looks.forget()
+        if not self._looking or not findings.number:
             return None
         seen = self.look_closely(findings)
         return None if isinstance(seen, Seen) else seen
