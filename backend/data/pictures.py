@@ -60,40 +60,46 @@ class Pictures:
         return self.store_of(record).read(location or record.location)
 
     def learn(self, records: Iterable[ImageRecord]) -> None:
-        """Take over the hashes that the index knows, in few queries."""
-        records = list(records)
-        found = self.index.find(Content, ((record.location, self._stamp(record)) for record in records))
-        known = {location: content.sha256 for location, content in found.items()}
-        for record in records:
-            if record.location in known:
-                self._hashes[record.dataset, record.location] = known[record.location]
+        """Take over the hashes that the index knows of pictures, masks and paired pictures, in few queries."""
+        places = [(record, location) for record in records for location in _locations(record)]
+        found = self.index.find(Content, ((location, self._stamp(record, location)) for record, location in places))
+        for record, location in places:
+            if location in found:
+                self._hashes[record.dataset, location] = found[location].sha256
 
     def knows(self, record: ImageRecord) -> bool:
-        """Tell whether a picture's content hash is known without reading it."""
-        return (record.dataset, record.location) in self._hashes
+        """Tell whether the hashes of a picture and of what goes with it are known without reading them."""
+        return all((record.dataset, location) in self._hashes for location in _locations(record))
 
     def content_hash(self, record: ImageRecord, data: bytes | None = None) -> str:
         """Return the sha256 of a picture's bytes, which are read unless they are given or the hash is known.
 
         The first answer holds for this run: a picture that is edited meanwhile is trained as it was.
         """
-        key = (record.dataset, record.location)
+        return self._hash_at(record, record.location, data)
+
+    def _hash_at(self, record: ImageRecord, location: str, data: bytes | None = None) -> str:
+        if not location:
+            return ""
+        key = (record.dataset, location)
         if key not in self._hashes:
-            content = Content(hashlib.sha256(self.read(record) if data is None else data).hexdigest())
-            stamp = self._stamp(record)
+            stamp = self._stamp(record, location)
+            content = Content(hashlib.sha256(self.read(record, location) if data is None else data).hexdigest())
             with self._lock:
                 self._hashes[key] = content.sha256
-                self._fresh.append(((record.location, stamp), content))
+                self._fresh.append(((location, stamp), content))
             if len(self._fresh) >= REMEMBERED_AT_ONCE:
                 self.remember()
         return self._hashes[key]
 
-    def _stamp(self, record: ImageRecord) -> str:
-        """Return a record's stamp. A table with sizes leaves it to be asked for: here, of files of this machine."""
-        if record.stamp or is_address(record.location):
+    def _stamp(self, record: ImageRecord, location: str) -> str:
+        """Return a stamp. A table with sizes leaves it to be asked for, as do masks: here, of files of this machine."""
+        if location == record.location and record.stamp:
             return record.stamp
+        if is_address(location) or "::" in location:
+            return ""
         try:
-            return self.store_of(record).stamp(record.location)
+            return self.store_of(record).stamp(location)
         except UserError:  # it is told when the picture is read
             return ""
 
@@ -105,17 +111,12 @@ class Pictures:
             self._hash_at(record, record.conditioning),
         )
 
-    def _hash_at(self, record: ImageRecord, location: str) -> str:
-        """Return the hash of a mask or paired picture, remembered for this run."""
-        if not location:
-            return ""
-        key = (record.dataset, location)
-        if key not in self._hashes:
-            self._hashes[key] = hashlib.sha256(self.read(record, location)).hexdigest()
-        return self._hashes[key]
-
     def remember(self) -> None:
         """Write new hashes to the index."""
         with self._lock:
             fresh, self._fresh = self._fresh, []
         self.index.remember(fresh)
+
+
+def _locations(record: ImageRecord) -> list[str]:
+    return [location for location in (record.location, record.mask, record.conditioning) if location]

@@ -126,6 +126,8 @@ class ShardStore:
         except UserError as error:
             if error.problem.code in ("not_safetensors", "safetensors_truncated"):
                 _remove(path)
+            elif error.problem.code == "file_unreadable":  # perhaps only now
+                self._known.discard(path)
             return error.problem.code != "file_not_found"
         except (LookupError, ValueError, TypeError, AttributeError):  # what its header says makes no sense
             _remove(path)
@@ -434,6 +436,7 @@ class ShardWriter:
             before = time.time() - LEFT_BEHIND_SECONDS
             left = [path for path in self.store.shards() if path not in self.written and _written_at(path) < before]
             self.store.join_small([*left, *self.written])
+            self.store.remove_superseded()
 
     def put(self, key: str, tensors: Tensors, about: Mapping[str, Any]) -> None:
         """Add an entry.

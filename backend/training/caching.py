@@ -139,7 +139,7 @@ def fill_latents(
     share = filler.share(placements, cache.store)
     filler.pictures.learn(item.record for item in share)
     bad: dict[Name, Problem] = {}
-    work = list(_lacking(share, cache, filler.pictures, bad))
+    work = list(_lacking(share, cache, filler.pictures))
     prepare = _Preparer(cache, filler, family.vae_scale_factor)
     done = 0
     with cache.store.writer() as writer, ThreadPoolExecutor(1, thread_name_prefix="writer") as pool:
@@ -171,20 +171,13 @@ def _put_all(put: Callable[[str, Tensors, Mapping[str, object]], None], entries:
         put(key, tensors, about)
 
 
-def _lacking(
-    placements: Sequence[Placement], cache: LatentCache, pictures: Pictures, bad: dict[Name, Problem]
-) -> Iterator[Job]:
+def _lacking(placements: Sequence[Placement], cache: LatentCache, pictures: Pictures) -> Iterator[Job]:
     """Yield what the cache lacks, or may lack: of pictures that were not read yet that turns out when they are."""
     for item in placements:
         flips = (False, True) if pictures.rules_of(item.record).flip_augmentation else (False,)
         for flip in flips:
-            try:
-                if pictures.knows(item.record) and cache.key(item, flip=flip) in cache.store:
-                    continue
-            except UserError as error:  # its mask or paired picture is gone
-                note_bad(bad, item, error)
-                break
-            yield item, flip
+            if not (pictures.knows(item.record) and cache.key(item, flip=flip) in cache.store):
+                yield item, flip
 
 
 def _chunks(work: Sequence[Job]) -> Iterator[list[Job]]:

@@ -114,11 +114,10 @@ def test_text_keys_hang_on_the_caption_and_the_encoders() -> None:
 
 
 def test_contents_are_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key(folder)
-    cache, placement = opened(folder)
-    cache.pictures.content_hash(placement.record)
+    cache, placement = opened(folder, mask="file")
+    cache.key(placement, flip=False)
     cache.pictures.remember()
-    again, placement = opened(folder)
+    again, placement = opened(folder, mask="file")
     again.pictures.learn([placement.record])
 
     def refuse(*_: object) -> bytes:
