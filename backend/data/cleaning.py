@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.data.index import Content, Index
-from backend.data.shards import ShardStore, find_partials, last_use
+from backend.data.shard_files import find_partials, last_use
+from backend.data.shards import ShardStore
 
 DAY_SECONDS = 24 * 3600
 # Version 1 kept a small file for each entry, in folders by the first two digits of their keys.

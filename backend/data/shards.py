@@ -7,9 +7,7 @@ a checksum; a damaged one counts as missing. Each writer has shards of its own: 
 from __future__ import annotations
 
 import json
-import math
 import mmap
-import os
 import re
 import threading
 import time
@@ -26,6 +24,16 @@ import torch
 from torch import Tensor
 
 from backend.config.problems import UserError
+from backend.data.shard_files import (
+    LEFT_BEHIND_SECONDS,
+    files_in,
+    find_partials,
+    remove,
+    size_of,
+    stamp_of,
+    touch,
+    written_at,
+)
 from backend.formats.files import replacing, save_safetensors
 from backend.formats.header import Header, TensorInfo, read_header
 
@@ -43,8 +51,8 @@ VERIFIED = "verified.json"
 SHARD_BYTES, SHARD_ENTRIES, SHARD_SECONDS = 256 * 1024**2, 20_000, 15.0
 # Shards of a writer that are smaller are joined when it is done.
 SMALL_BYTES = 64 * 1024**2
-# Small shards of others are joined, too, when they are so old that their writer was killed.
-LEFT_BEHIND_SECONDS = 600.0
+# How often an entry is looked for that other runs are moving about.
+NUM_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ class ShardStore:
 
     def shards(self) -> list[Path]:
         """Return the files, oldest first."""
-        return sorted(path for path in _files(self.folder) if SHARD_NAME.match(path.name))
+        return sorted(path for path in files_in(self.folder) if SHARD_NAME.match(path.name))
 
     def refresh(self) -> None:
         """Take in the shards that appeared since the last look, and let go of those that another run removed."""
@@ -122,15 +130,18 @@ class ShardStore:
         """Learn what a shard has; one that is damaged is removed: it is a cache. False when it is not there."""
         try:
             header = read_header(path)
-            self.entries.update(self._entries_of(path, header))
+            for key, entry in self._entries_of(path, header).items():
+                # In whatever order they are seen: or of two runs each would remove the one that counts for the other.
+                if key not in self.entries or self.entries[key].shard.name < path.name:
+                    self.entries[key] = entry
         except UserError as error:
             if error.problem.code in ("not_safetensors", "safetensors_truncated"):
-                _remove(path)
+                remove(path)
             elif error.problem.code == "file_unreadable":  # perhaps only now
                 self._known.discard(path)
             return error.problem.code != "file_not_found"
         except (LookupError, ValueError, TypeError, AttributeError):  # what its header says makes no sense
-            _remove(path)
+            remove(path)
         return True
 
     def _entries_of(self, path: Path, header: Header) -> dict[str, Entry]:
@@ -172,7 +183,7 @@ class ShardStore:
 
     def get(self, key: str) -> Tensors | None:
         """Return the tensors of a key; None when there are none, or they are damaged."""
-        for _ in range(2):
+        for _ in range(NUM_LOOKS):
             entry = self.entries.get(key)
             if entry is not None:
                 with suppress(OSError, ValueError):  # another run removed the shard: look again
@@ -213,7 +224,7 @@ class ShardStore:
         verified = self._verified()
         damaged: dict[Path, list[str]] = {}
         for path, keys in self._by_shard().items():
-            stamp = _stamp(path)
+            stamp = stamp_of(path)
             if verified.get(path.name) != stamp:
                 damaged[path] = [key for key in keys if self.get(key) is None]
                 verified[path.name] = stamp
@@ -233,7 +244,7 @@ class ShardStore:
     def touch(self, keys: Iterable[str]) -> None:
         """Note that the shards of these keys are in use: what no run touches for long can be cleaned away."""
         for path in {self.entries[key].shard for key in keys if key in self.entries}:
-            _touch(path)
+            touch(path)
 
     def _verified(self) -> dict[str, Any]:
         try:
@@ -254,16 +265,16 @@ class ShardStore:
         for path, held in self._by_shard().items():
             if keys.isdisjoint(held) or only not in (None, path):
                 continue
-            before = _size(path)
+            before = size_of(path)
             fresh = self._write(self._rows({path: [key for key in held if key not in keys]}))
             self._forget([path])
-            freed += before - (_size(fresh) if fresh else 0)
+            freed += before - (size_of(fresh) if fresh else 0)
         return freed
 
     def remove_superseded(self) -> int:
         """Remove shards whose entries all are in later ones, too; returns the bytes that became free."""
         paths = self._known.difference(self._by_shard())
-        freed = sum(_size(path) for path in paths)
+        freed = sum(size_of(path) for path in paths)
         self._forget(paths)
         return freed
 
@@ -272,7 +283,7 @@ class ShardStore:
         with self._lock:
             self._lose(set(paths))
             for path in paths:
-                _remove(path)
+                remove(path)
                 # Windows keeps a file that another run has open.
                 self._known.add(path)
             self.refresh()
@@ -318,23 +329,10 @@ class ShardStore:
     def join_small(self, paths: Iterable[Path]) -> None:
         """Write small shards again as large ones, and remove the small ones."""
         by_shard = self._by_shard()
-        small = [path for path in paths if path in by_shard and 0 < _size(path) < SMALL_BYTES]
+        small = [path for path in paths if path in by_shard and 0 < size_of(path) < SMALL_BYTES]
         for group in _groups(small, by_shard):
             self._write(self._rows({path: by_shard[path] for path in group}))
             self._forget(group)
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except FileNotFoundError:
-        return []
-
-
-def find_partials(folder: Path) -> list[Path]:
-    """Return what writers that were killed left half-written."""
-    before = time.time() - LEFT_BEHIND_SECONDS
-    return [path for path in _files(folder) if path.suffix == ".partial" and _written_at(path) < before]
 
 
 def _groups(paths: list[Path], by_shard: Mapping[Path, Sequence[str]]) -> Iterator[list[Path]]:
@@ -343,7 +341,7 @@ def _groups(paths: list[Path], by_shard: Mapping[Path, Sequence[str]]) -> Iterat
     size = number = 0
     for path in paths:
         group.append(path)
-        size, number = size + _size(path), number + len(by_shard[path])
+        size, number = size + size_of(path), number + len(by_shard[path])
         if size >= SHARD_BYTES or number >= SHARD_ENTRIES:
             if len(group) > 1:
                 yield group
@@ -370,48 +368,6 @@ def _tensor(part: Part, data: memoryview) -> Tensor:
     return torch.frombuffer(content, dtype=DTYPES[dtype]).reshape(shape)
 
 
-def _touch(path: Path) -> None:
-    """Note that a shard was used now: in its time of access, so that its own time stays."""
-    with suppress(OSError):
-        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-
-
-def last_use(path: Path) -> float:
-    """Return when a shard was written or touched, in seconds since the epoch; never, for one that is gone."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return math.inf
-    return max(stat.st_atime, stat.st_mtime)
-
-
-def _stamp(path: Path) -> list[int]:
-    try:
-        stat = path.stat()
-    except FileNotFoundError:  # another run joined it with others
-        return []
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _written_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return math.inf
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # Windows keeps a file that another run has open; a later cleaning removes it
-        path.unlink(missing_ok=True)
-
-
 class ShardWriter:
     """Collects entries and writes them as shards while more come; nothing older than some seconds is lost by a kill."""
 
@@ -431,10 +387,10 @@ class ShardWriter:
     ) -> None:
         self.flush()
         for path in find_partials(self.store.folder):
-            _remove(path)
+            remove(path)
         if error is None and self.written:
             before = time.time() - LEFT_BEHIND_SECONDS
-            left = [path for path in self.store.shards() if path not in self.written and _written_at(path) < before]
+            left = [path for path in self.store.shards() if path not in self.written and written_at(path) < before]
             self.store.join_small([*left, *self.written])
             self.store.remove_superseded()
 

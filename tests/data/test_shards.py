@@ -179,6 +179,17 @@ def test_shards_whose_entries_are_in_later_ones_can_go(tmp_path: Path) -> None:
     assert all(same(store.get(key)) for key in "ab")
 
 
+def test_two_runs_agree_on_which_of_two_shards_counts(tmp_path: Path) -> None:
+    older, newer, other = killed_writer(tmp_path, "aab")
+    hidden = older.rename(tmp_path / "not yet")
+    late = ShardStore(tmp_path)
+    hidden.rename(older)
+    late.refresh()
+    ShardStore(tmp_path).remove_superseded()
+    late.join_small([newer, other])
+    assert all(same(ShardStore(tmp_path).get(key)) for key in "ab")
+
+
 def flip_byte(path: Path, place: int) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= 1
