@@ -98,7 +98,7 @@ def test_plots_and_tags_lead_to_their_pictures(page: Page, keep_picture: KeepPic
     bar = page.locator(".bar-plot").nth(1).locator("[role=button]").first
     bar.focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".gallery li")).to_have_count(9)
+    expect(page.locator("#data-page .gallery li")).to_have_count(9)
     expect(page.locator(".crop-picture i")).to_have_count(10)
     kept = page.locator(".crop-picture").first
     assert kept.locator("i").bounding_box()["width"] < kept.bounding_box()["width"] * 0.6
@@ -106,19 +106,19 @@ def test_plots_and_tags_lead_to_their_pictures(page: Page, keep_picture: KeepPic
     expect(page.locator(".bucket-list .picture-row img").first).to_be_visible()
     keep_picture(page, "data-numbers")
     page.locator("#data-tab-captions").click()
-    page.get_by_label("Search tags").fill("tag3")
-    expect(page.locator(".tag-list li")).to_have_count(1)
-    page.locator(".tag-list button").click()
-    expect(page.locator(".gallery-host b", has_text="tag3")).to_be_visible()
-    image = page.locator(".gallery img").first
+    page.locator("#data-page").get_by_label("Search tags").fill("tag3")
+    expect(page.locator("#data-page .tag-list li")).to_have_count(1)
+    page.locator("#data-page .tag-list button").click()
+    expect(page.locator("#data-page .gallery-host b", has_text="tag3")).to_be_visible()
+    image = page.locator("#data-page .gallery img").first
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
 def test_captions_are_shown_as_text_and_counted_against_the_limit(page: Page) -> None:
     page.locator("#data-tab-captions").click()
-    page.get_by_label("Search names and captions").fill("07")
-    expect(page.locator(".gallery li")).to_have_count(1)
-    page.locator(".gallery button").click()
+    page.locator("#data-page").get_by_label("Search names and captions").fill("07")
+    expect(page.locator("#data-page .gallery li")).to_have_count(1)
+    page.locator("#data-page .gallery button").click()
     dialog = page.locator(".preview-dialog")
     expect(dialog.locator(".preview-text").first).to_have_text(f"{EVIL}, tag2")
     expect(dialog.locator(".draws li").first).to_contain_text("zkz, <img")
