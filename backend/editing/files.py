@@ -154,6 +154,18 @@ def write_caption(
         raise unwritable(os.fspath(path), error) from error
 
 
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file, whole or not at all, without waiting for the disk.
+
+    Raises:
+        UserError: `no_space` or `file_unwritable`. What stood there before is untouched.
+    """
+    try:
+        _replace(os.fspath(path), data, flush=False)
+    except OSError as error:
+        raise unwritable(os.fspath(path), error) from error
+
+
 def unwritable(path: str, error: OSError) -> UserError:
     """Return the problem of a file that the system does not write."""
     if error.errno in FULL:

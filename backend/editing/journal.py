@@ -24,8 +24,9 @@ import psutil
 
 from backend.config.paths import home
 from backend.config.problems import Problem, UserError
+from backend.data.filesystems import LocalFiles
 from backend.editing.actions import Action, Change, FilesChangedOutside, Record, Skipped
-from backend.editing.files import CaptionText, delete_caption, find_caption, is_same_text, write_caption
+from backend.editing.files import delete_caption, find_caption, is_same_text, write_caption
 from backend.editing.log import Entry, Log, encoded, line
 
 __all__ = ["Action", "Change", "FilesChangedOutside", "Journal", "OnConflict", "Recording", "Skipped", "journal_path"]
@@ -69,8 +70,8 @@ class Journal:
         self._pending: dict[str, tuple[str | None, int]] = {}
         self._num_jobs = 0
         self._jobs: list[Future[None]] = []
-        # What this process wrote: the stamp of each file.
-        self._stamps: dict[str, str] = {}
+        # What has become of files since it was last asked: their new stamp, or why they were not written.
+        self._outcomes: dict[str, str | Problem] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="captions")
         self._recover()
 
@@ -143,11 +144,10 @@ class Journal:
             record = self._records[action]
         yield from self._read(record)
 
-    def changed_paths(self) -> set[str]:
-        """Return the caption files that have been changed by actions that stand."""
+    def standing(self) -> list[Action]:
+        """Return the actions that stand, the oldest first."""
         with self._fresh():
-            standing = [record for record in self._records.values() if not record.is_undone]
-        return {change.path for record in standing for change in self._read(record)}
+            return [record.shown() for record in self._records.values() if record.num_changes and not record.is_undone]
 
     @property
     def num_pending(self) -> int:
@@ -158,9 +158,12 @@ class Journal:
         """Tell whether a file has yet to be written."""
         return path in self._pending
 
-    def stamp(self, path: str) -> str:
-        """Return the stamp of a file as this process has written it; empty when it has not."""
-        return self._stamps.get(path, "")
+    def outcomes(self) -> dict[str, str | Problem]:
+        """Return what has become of files since this was last called: the stamp of each (empty: it is gone by now), or
+        why it was not written."""
+        with self._pending_lock:
+            outcomes, self._outcomes = self._outcomes, {}
+        return outcomes
 
     def wait(self) -> None:
         """Wait until the files are written.
@@ -241,40 +244,36 @@ class Journal:
     def _write_files(self, record: Record, changes: Sequence[Change], force: bool, job: int) -> None:
         stop: Problem | None = None
         for change in changes:
-            problem = stop or self._write_file(change, force, len(changes) <= NUM_FLUSHED)
-            if problem is not None:
-                record.skipped[change.path] = Skipped(change.path, problem)
+            outcome = stop or self._write_file(change, force, len(changes) <= NUM_FLUSHED)
+            if isinstance(outcome, Problem):
+                record.skipped[change.path] = Skipped(change.path, outcome)
                 # A full disk, or a folder that is gone, would only be met again with each file.
-                stop = problem if problem.code in ("no_space", "caption_folder_gone") else None
+                stop = outcome if outcome.code in ("no_space", "caption_folder_gone") else None
             with self._pending_lock:
+                self._outcomes[change.path] = outcome
                 if self._pending.get(change.path, ("", 0))[1] == job:
-                    del self._pending[change.path]
+                    self._pending.pop(change.path, None)
         if len(changes) > NUM_FLUSHED and hasattr(os, "sync"):
             os.sync()
 
-    def _write_file(self, change: Change, force: bool, flush: bool) -> Problem | None:
-        """Write one file; return why it was not."""
+    def _write_file(self, change: Change, force: bool, flush: bool) -> str | Problem:
+        """Write one file; return its stamp, or why it was not written."""
         path = self._path(change.path)
         try:
             found = find_caption(path)
             text = found.text if found else None
             if is_same_text(text, change.after):
-                return None
+                return LocalFiles().stamp(path) if found else ""
             if text is None and not self.folder.is_dir():
                 return Problem("error", "caption_folder_gone", "", {"value": str(self.folder)})
             if not is_same_text(text, change.before) and not force:
                 return Problem("error", "caption_changed_outside", "", {"value": change.path})
-            self._put(path, change, found, flush)
+            if change.after is None:
+                delete_caption(path)
+                return ""
+            return write_caption(path, change.after, found, flush=flush)
         except UserError as error:
             return error.problem
-        return None
-
-    def _put(self, path: str, change: Change, found: CaptionText | None, flush: bool) -> None:
-        if change.after is None:
-            delete_caption(path)
-            self._stamps[change.path] = ""
-        else:
-            self._stamps[change.path] = write_caption(path, change.after, found, flush=flush)
 
     def _path(self, path: str) -> str:
         return f"{self.folder}{os.sep}{path}"

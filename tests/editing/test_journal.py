@@ -128,7 +128,8 @@ def test_files_may_be_written_behind(folder: Path) -> None:
         assert journal.num_pending == 0
         assert texts(folder)["a.txt"] == "one"
         status = (folder / "a.txt").stat()
-        assert journal.stamp("a.txt") == f"{status.st_size}-{status.st_mtime_ns}"
+        assert journal.outcomes() == {"a.txt": f"{status.st_size}-{status.st_mtime_ns}"}
+        assert journal.outcomes() == {}
 
 
 BATCH = """

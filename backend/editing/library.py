@@ -1,0 +1,430 @@
+"""A folder of pictures that is being captioned: every row in memory, every change through the journal.
+
+    with Library(folder) as library:
+        rows = np.flatnonzero(evaluate(parse("tag:cat not tag:dog"), library))
+        library.apply("Add pet", {row: library.texts[row] + ", pet" for row in rows.tolist()})
+        library.undo()
+
+Files are written by a thread: `saving` tells how far it is, and what could not be written.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.config import paths
+from backend.config.problems import Problem, UserError
+from backend.data.filesystems import LocalFiles
+from backend.data.index import Index
+from backend.editing.files import find_caption, is_same_text
+from backend.editing.journal import Action, Change, Journal, OnConflict
+from backend.editing.outcomes import Applied, Conflict, Reloaded, Saving, Unsaved
+from backend.editing.pictures import Listed, Pictures, Progress, keep, list_folder, load, recall, snapshot_path
+from backend.editing.presence import Presence, Visitor
+from backend.editing.tags import Mask, TagTable
+from backend.families.tokens import TokenCounter
+
+__all__ = ["Applied", "Conflict", "Library", "Reloaded", "Saving", "Unsaved"]
+
+# Captions whose words are in memory at a time while tokens are counted.
+NUM_COUNTED = 4000
+
+
+class Library:
+    """The pictures of a folder, by row: `names` (paths below it with /), `texts`, `widths`, `heights`, `tags`.
+
+    `generation` counts how often rows were numbered anew, `version` how often any caption changed. Methods may be
+    called from several threads.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        caption_extension: str = ".txt",
+        recursive: bool = True,
+        *,
+        label: str = "",
+        cache_dir: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open a folder: read what is new since the last time, and finish what a crash left half done.
+
+        Args:
+            root: The folder.
+            caption_extension: Of the caption files, with its dot.
+            recursive: Take the folders below, too.
+            label: How others are told of us.
+            cache_dir: Where sizes and captions are kept; the usual one when empty.
+            progress: Is told how many pictures are done, and of how many.
+
+        Raises:
+            UserError: The folder cannot be read, or the journal not written.
+        """
+        self.root = paths.resolve(str(root)).resolve()
+        self.caption_extension = caption_extension
+        self.recursive = recursive
+        self.generation = self.version = 0
+        # By name, pictures and caption files that cannot be read; folders below that cannot.
+        self.problems: dict[str, Problem] = {}
+        self.folder_problems: tuple[Problem, ...] = ()
+        self.cache_dir = cache_dir or paths.cache_dir()
+        self._lock = threading.RLock()
+        self._snapshot = snapshot_path(self.cache_dir, self.root, caption_extension, is_recursive=recursive)
+        self._unsaved: dict[str, Problem] = {}
+        self._late: list[Conflict] = []
+        # Made when they are first asked for.
+        self._folded: list[str] = []
+        self._folded_names: list[str] = []
+        self._list()  # raises what is wrong with the folder before a journal is made for it
+        self.journal = Journal(self.root)
+        known = recall(self._snapshot)
+        self._take(self._load(self._list(), known, progress))
+        if (known.stamps, known.caption_stamps) != (self.stamps, self._pictures.caption_stamps):
+            self.keep()
+        self._presence = Presence(self.journal.path.with_suffix(".open"), label)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def names(self) -> list[str]:
+        """The pictures, by their paths below the folder with /."""
+        return self._pictures.names
+
+    @property
+    def texts(self) -> list[str]:
+        """The captions, as in their files; several lines are several captions. Empty: none, or an empty file."""
+        return self._pictures.texts
+
+    @property
+    def widths(self) -> NDArray[np.int32]:
+        """Pixels as seen upright: int32 (num_rows,); 0 where a picture cannot be read."""
+        return self._pictures.widths
+
+    @property
+    def heights(self) -> NDArray[np.int32]:
+        """As `widths`."""
+        return self._pictures.heights
+
+    @property
+    def stamps(self) -> list[str]:
+        """What changes with the content of each picture."""
+        return self._pictures.stamps
+
+    def path(self, row: int) -> Path:
+        """Return where a picture is."""
+        return self.root / self.names[row]
+
+    def caption_name(self, row: int) -> str:
+        """Return the caption file of a picture, below the folder with /; it may not be there yet."""
+        return self._pictures.captions[row]
+
+    def row(self, name: str) -> int | None:
+        """Return the row of a picture; None when it is not there."""
+        return self._row_of.get(name)
+
+    def close(self) -> None:
+        """Wait until all is written, and remember what is known for the next time."""
+        self.journal.close()
+        self._presence.leave()
+        self.keep()
+
+    def keep(self) -> None:
+        """Write what is known to the cache; where that fails, the folder only opens more slowly."""
+        with self._lock, suppress(UserError, OSError):
+            self._settle()
+            keep(self._snapshot, self._pictures)
+
+    def apply(self, name: str, edits: Mapping[int, str], *, wait: bool = False) -> Applied:
+        """Change captions, as one action with a name.
+
+        A caption whose file somebody else has changed is not written: the library takes theirs, and ours is in the
+        conflict, to be applied again if wanted.
+
+        Args:
+            name: What the history calls it.
+            edits: New captions by row.
+            wait: Come back when the files are written, not only the journal.
+
+        Raises:
+            UserError: The folder is gone, or the journal cannot be written; then nothing was changed.
+        """
+        with self._lock:
+            self._check_folder()
+            self._settle()
+            new = {self.caption_name(row): _plain(text) for row, text in edits.items() if text != self.texts[row]}
+            conflicts = self._conflicts(new)
+            for conflict in conflicts:
+                new.pop(self.caption_name(conflict.row), None)
+            changes = [Change(caption, self._before(caption), text) for caption, text in new.items()]
+            action = self.journal.record(name, changes, wait=False) if changes else None
+            rows = self._set(new)
+        if wait:
+            self.journal.wait()
+        return Applied(action, rows, tuple(conflicts))
+
+    def undo(self, on_conflict: OnConflict = "refuse", *, wait: bool = False) -> Applied | None:
+        """Take back the last action on this folder, as `Journal.undo`; None when there is none.
+
+        Raises:
+            FilesChangedOutside: Somebody else has changed files since; nothing was written.
+        """
+        with self._lock:
+            self._check_folder()
+            return self._turned(self.journal.undo(on_conflict, wait=wait))
+
+    def redo(self, on_conflict: OnConflict = "refuse", *, wait: bool = False) -> Applied | None:
+        """Do again what was undone last; as `undo`."""
+        with self._lock:
+            self._check_folder()
+            return self._turned(self.journal.redo(on_conflict, wait=wait))
+
+    def saving(self) -> Saving:
+        """Return how far the files are behind what is shown. Conflicts are told once."""
+        with self._lock:
+            self._settle()
+            late, self._late = self._late, []
+            unsaved = tuple(
+                Unsaved(row, self.names[row], problem)
+                for caption, problem in self._unsaved.items()
+                for row in self._rows(caption)
+            )
+            return Saving(self.journal.num_pending, unsaved, tuple(late))
+
+    def retry(self, name: str) -> Applied:
+        """Try again to write what could not be written, as a new action with a name."""
+        with self._lock:
+            self._check_folder()
+            self._settle()
+            captions = [caption for caption in self._unsaved if self._rows(caption)]
+            self._unsaved.clear()
+            changes = [
+                Change(caption, self._on_disk(caption), self.texts[self._rows(caption)[0]]) for caption in captions
+            ]
+            action = self.journal.record(name, changes, wait=False) if changes else None
+            return Applied(action, tuple(row for caption in captions for row in self._rows(caption)))
+
+    def reload_changed(self) -> Reloaded:
+        """Look what others did in the folder, and take it over.
+
+        A caption that could not be saved here and was changed there is a conflict.
+
+        Raises:
+            UserError: The folder cannot be read, `file_not_found` when it is gone; the library stays as it is.
+        """
+        listed = self._list()
+        with self._lock:
+            self._settle()
+            old = self._pictures
+            for place, caption in enumerate(listed.captions):
+                if self.journal.pending(caption) and (rows := self._rows(caption)):
+                    listed.caption_stamps[place] = old.caption_stamps[rows[0]]
+            new = self._load(listed, old)
+            added = () if old.names == new.names else tuple(name for name in new.names if name not in self._row_of)
+            removed = tuple(set(old.names) - set(new.names)) if len(new.names) - len(added) < len(old.names) else ()
+            before = {name: text for name, text in zip(old.names, old.texts, strict=True)}
+            changed = [row for row, name in enumerate(new.names) if before.get(name, new.texts[row]) != new.texts[row]]
+            conflicts = [
+                Conflict(row, new.names[row], before[new.names[row]], new.texts[row])
+                for row in changed
+                if self._unsaved.pop(new.captions[row], None)
+            ]
+            self._exchange(new, changed)
+            return Reloaded(tuple(changed), added, tuple(sorted(removed)), tuple(conflicts))
+
+    def visitors(self) -> list[Visitor]:
+        """Return who else has the folder open, and tell them that we have; to be called every few seconds."""
+        self._presence.beat()
+        return self._presence.others()
+
+    def folded_texts(self) -> list[str]:
+        """Return the captions without large letters, by row."""
+        with self._lock:
+            if not self._folded:
+                self._folded = [_folded(text) for text in self.texts]
+            return self._folded
+
+    def folded_names(self) -> list[str]:
+        """Return the names without large letters, by row."""
+        with self._lock:
+            if not self._folded_names:
+                self._folded_names = [_folded(name) for name in self.names]
+            return self._folded_names
+
+    def token_counts(self, counter: TokenCounter) -> NDArray[np.int32]:
+        """Return the tokens of each caption, of the longest line where it has several: int32 (num_rows,)."""
+        with self._lock:
+            key = (id(counter.tokenizer), counter.is_weighted)
+            if key not in self._tokens:
+                self._tokens[key] = np.full(len(self), -1, np.int32)
+            counts = self._tokens[key]
+            for rows in np.array_split(unknown := np.flatnonzero(counts < 0), len(unknown) // NUM_COUNTED + 1):
+                lines = [self.texts[row].split("\n") for row in rows.tolist()]
+                numbers = iter(counter.counts([line for some in lines for line in some]))
+                counts[rows] = [max(next(numbers) for _ in some) for some in lines]
+            return counts
+
+    def changed_rows(self) -> Mask:
+        """Return which captions actions of the journal have changed, less those that were undone: bool (num_rows,)."""
+        with self._lock:
+            found = np.zeros(len(self), bool)
+            for action in self.journal.standing():
+                key = (action.id, action.num_changes)
+                if key not in self._changed_by:
+                    touched = [row for each in self.journal.changes(action.id) for row in self._rows(each.path)]
+                    self._changed_by[key] = np.array(touched, np.int64)
+                found[self._changed_by[key]] = True
+            return found
+
+    def _list(self) -> Listed:
+        listed = list_folder(str(self.root), self.caption_extension, is_recursive=self.recursive)
+        self.folder_problems = listed.problems
+        return listed
+
+    def _load(self, listed: Listed, known: Pictures, progress: Progress | None = None) -> Pictures:
+        with Index(self.cache_dir) as index:
+            pictures, self.problems = load(str(self.root), listed, known, index, progress)
+        return pictures
+
+    def _take(self, pictures: Pictures) -> None:
+        """Take rows that are numbered anew."""
+        self._pictures = pictures
+        self._row_of = {name: row for row, name in enumerate(pictures.names)}
+        self._first_of = {caption: row for row, caption in reversed(list(enumerate(pictures.captions)))}
+        self._shared: dict[str, list[int]] = {}
+        if len(self._first_of) < len(pictures.names):
+            for row, caption in enumerate(pictures.captions):
+                if self._first_of[caption] != row:
+                    self._shared.setdefault(caption, [self._first_of[caption]]).append(row)
+        self.has_caption: Mask = np.array([stamp != "" for stamp in pictures.caption_stamps], bool)
+        self.tags = TagTable(pictures.texts)
+        self._folded = []
+        self._folded_names = []
+        self._tokens: dict[tuple[int, bool], NDArray[np.int32]] = {}
+        self._changed_by: dict[tuple[int, int], NDArray[np.int64]] = {}
+        self.version += 1
+
+    def _exchange(self, new: Pictures, changed: Sequence[int]) -> None:
+        """Take what was loaded again."""
+        if new.names != self.names:
+            self._take(new)
+            self.generation += 1
+            return
+        self._pictures = replace(new, texts=self.texts)
+        self.has_caption = np.array([stamp != "" for stamp in new.caption_stamps], bool)
+        self._put({row: new.texts[row] for row in changed})
+
+    def _rows(self, caption: str) -> list[int]:
+        """Return the rows of a caption file: usually one, none when its picture is gone."""
+        if caption in self._shared:
+            return self._shared[caption]
+        return [self._first_of[caption]] if caption in self._first_of else []
+
+    def _before(self, caption: str) -> str | None:
+        """Return a caption as its file has it, or will have it when all is written; None: there is no file."""
+        if caption in self._unsaved:
+            return self._on_disk(caption)
+        row = self._first_of[caption]
+        return self.texts[row] if self.has_caption[row] else None
+
+    def _set(self, texts: Mapping[str, str | None]) -> tuple[int, ...]:
+        """Take new texts by caption file, in memory; return the rows."""
+        by_row = {row: text for caption, text in texts.items() for row in self._rows(caption)}
+        for row, text in by_row.items():
+            self.has_caption[row] = text is not None
+        self._put({row: text or "" for row, text in by_row.items()})
+        return tuple(by_row)
+
+    def _put(self, by_row: Mapping[int, str]) -> None:
+        rows = np.array(sorted(by_row), np.int64)
+        for row, text in by_row.items():
+            self.texts[row] = text
+            if self._folded:
+                self._folded[row] = _folded(text)
+        self.tags.replace(rows, [by_row[row] for row in rows.tolist()])
+        for counts in self._tokens.values():
+            counts[rows] = -1
+        self.version += 1
+
+    def _turned(self, done: tuple[Action, list[Change]] | None) -> Applied | None:
+        if done is None:
+            return None
+        action, changes = done
+        return Applied(action, self._set({change.path: change.after for change in changes}))
+
+    def _check_folder(self) -> None:
+        if not self.root.is_dir():
+            raise UserError("caption_folder_gone", value=str(self.root))
+
+    def _settle(self) -> None:
+        """Take note of what has become of files that were being written."""
+        for caption, outcome in self.journal.outcomes().items():
+            self._unsaved.pop(caption, None)
+            rows = self._rows(caption)
+            if isinstance(outcome, str):
+                for row in rows:
+                    self._pictures.caption_stamps[row] = outcome
+            elif outcome.code == "caption_changed_outside" and rows and not self.journal.pending(caption):
+                self._late += self._take_theirs(caption, self.texts[rows[0]])
+            elif rows:
+                self._unsaved[caption] = outcome
+
+    def _conflicts(self, new: Mapping[str, str]) -> list[Conflict]:
+        """Return which of some captions others have changed; theirs are taken over."""
+        found: list[Conflict] = []
+        for caption, ours in new.items():
+            if self.journal.pending(caption):
+                continue
+            stamp = self._stamp(caption)
+            if stamp != self._pictures.caption_stamps[self._first_of[caption]]:
+                if caption not in self._unsaved and is_same_text(self._on_disk(caption), self._before(caption)):
+                    self._pictures.caption_stamps[self._first_of[caption]] = stamp
+                else:
+                    found += self._take_theirs(caption, ours)
+        return found
+
+    def _take_theirs(self, caption: str, ours: str) -> list[Conflict]:
+        """Read a caption that others have changed."""
+        self._unsaved.pop(caption, None)
+        theirs, stamp = self._on_disk(caption), self._stamp(caption)
+        rows = self._set({caption: theirs})
+        for row in rows:
+            self._pictures.caption_stamps[row] = stamp
+        return [Conflict(row, self.names[row], ours, theirs or "") for row in rows]
+
+    def _stamp(self, caption: str) -> str:
+        try:
+            return LocalFiles().stamp(f"{self.root}{os.sep}{caption}")
+        except UserError as error:
+            if error.problem.code == "file_not_found":
+                return ""
+            raise
+
+    def _on_disk(self, caption: str) -> str | None:
+        found = find_caption(f"{self.root}{os.sep}{caption}")
+        return found.text if found else None
+
+
+def _folded(text: str) -> str:
+    folded = text.casefold()
+    return text if folded == text else folded
+
+
+def _plain(text: str) -> str:
+    """Return a text as files keep it: one kind of line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,155 @@
+"""The tags of many captions as numbers, so that they can be counted and searched by the million."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+
+NONE = -1
+
+
+def split_tags(text: str) -> list[str]:
+    """Return the tags of a caption, of all its lines, in their order."""
+    return [tag for piece in text.replace("\n", ",").split(",") if (tag := piece.strip())]
+
+
+def join_tags(tags: Iterable[str]) -> str:
+    """Return tags as a line of a caption."""
+    return ", ".join(tags)
+
+
+class TagTable:
+    """The tags of the rows of a library.
+
+    Each tag has a number: `words[number]`. The tags of a row stand in `ids[offsets[row] : offsets[row + 1]]`, in their
+    order; `is_first` is off for a tag that the row has had before.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.words: list[str] = []
+        self.numbers: dict[str, int] = {}
+        self._folded: list[str] = []
+        self._by_folded: dict[str, list[int]] = {}
+        self.ids, lengths, self.is_first = self._encode(texts)
+        self.offsets = _offsets(lengths)
+        self._rows: NDArray[np.int32] | None = None
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The number of tags of each row: int64 (num_rows,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        """The row of each place in `ids`: int32 (num_ids,)."""
+        if self._rows is None:
+            self._rows = np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), self.lengths)
+        return self._rows
+
+    @property
+    def folded(self) -> list[str]:
+        """The words without large letters, by number."""
+        for word in self.words[len(self._folded) :]:
+            folded = word.casefold()
+            self._by_folded.setdefault(folded, []).append(len(self._folded))
+            self._folded.append(word if folded == word else folded)
+        return self._folded
+
+    def find(self, word: str) -> list[int]:
+        """Return the numbers of the tags that are this one, in large or small letters."""
+        return self._by_folded.get(word.casefold(), []) if self.folded else []
+
+    def of(self, row: int) -> list[str]:
+        """Return the tags of a row."""
+        return [self.words[number] for number in self.ids[self.offsets[row] : self.offsets[row + 1]].tolist()]
+
+    def with_any(self, numbers: Sequence[int] | NDArray[np.integer]) -> Mask:
+        """Return which rows have at least one of some tags: bool (num_rows,)."""
+        found = np.zeros(len(self.offsets) - 1, bool)
+        if len(numbers) == 1:
+            places = np.flatnonzero(self.ids == numbers[0])
+        else:
+            is_wanted = np.zeros(len(self.words) + 1, bool)
+            is_wanted[numbers] = True
+            places = np.flatnonzero(is_wanted[self.ids])
+        found[self.rows[places]] = True
+        return found
+
+    def counts(self, mask: Mask | None = None) -> NDArray[np.int64]:
+        """Return in how many rows each tag is, of all rows or those of a mask: int64 (num_words,)."""
+        counted = self.is_first if mask is None else self.is_first & mask[self.rows]
+        return np.bincount(self.ids[counted], minlength=len(self.words))
+
+    def replace(self, rows: Rows, texts: Sequence[str]) -> None:
+        """Take new texts for some rows, which are sorted."""
+        if not len(rows):
+            return
+        ids, lengths, is_first = self._encode(texts)
+        old = self.lengths
+        new = old.copy()
+        new[rows] = lengths
+        is_new_row = np.zeros(len(new), bool)
+        is_new_row[rows] = True
+        is_old = np.repeat(~is_new_row, old)
+        is_new = np.repeat(is_new_row, new)
+        self.ids = _merged(self.ids[is_old], ids, is_new)
+        self.is_first = _merged(self.is_first[is_old], is_first, is_new)
+        self.offsets = _offsets(new)
+        self._rows = None
+
+    def _encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64], Mask]:
+        """Return the tags of texts as numbers, how many each text has, and which are its first of their kind."""
+        pieces = _Pieces(self.words, self.numbers)
+        flat, lengths, repeated = array("i"), array("q"), []
+        for text in texts:
+            numbers = [pieces[piece] for piece in (text.replace("\n", ",") if "\n" in text else text).split(",")]
+            if NONE in numbers:
+                numbers = [number for number in numbers if number != NONE]
+            if len(set(numbers)) < len(numbers):
+                repeated += [len(flat) + place for place in _later_ones(numbers)]
+            flat.extend(numbers)
+            lengths.append(len(numbers))
+        is_first = np.ones(len(flat), bool)
+        is_first[repeated] = False
+        return np.array(flat, np.int32), np.array(lengths, np.int64), is_first
+
+
+class _Pieces(dict[str, int]):
+    """What stands between commas, blanks and all, as the number of its tag; new tags get the next number."""
+
+    def __init__(self, words: list[str], numbers: dict[str, int]) -> None:
+        super().__init__()
+        self.words = words
+        self.numbers = numbers
+
+    def __missing__(self, piece: str) -> int:
+        word = piece.strip()
+        number = self.numbers.get(word, NONE)
+        if number == NONE and word:
+            number = self.numbers[word] = len(self.words)
+            self.words.append(word)
+        self[piece] = number
+        return number
+
+
+def _later_ones(numbers: Sequence[int]) -> list[int]:
+    """Return the places of numbers that were there before."""
+    first = {number: place for place, number in reversed(list(enumerate(numbers)))}
+    return [place for place, number in enumerate(numbers) if first[number] != place]
+
+
+def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+
+def _merged(old: NDArray, new: NDArray, is_new: Mask) -> NDArray:
+    merged = np.empty(len(is_new), old.dtype)
+    merged[is_new] = new
+    merged[~is_new] = old
+    return merged
