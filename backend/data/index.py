@@ -70,10 +70,27 @@ class ShardListing:
     listing: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What an aesthetic scorer gave a picture; which one scored last counts."""
+
+    table: ClassVar[str] = "scores"
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A picture as a vector of float16, of length 1, in the bytes of little-endian machines; `model` made it."""
+
+    table: ClassVar[str] = "embeddings"
+    model: str = ""
+    vector: bytes = b""
+
+
 Answer = TypeVar("Answer")
-Kind = TypeVar("Kind", Facts, CaptionFile, Looks, Content, ShardListing)
-Known = Facts | CaptionFile | Looks | Content | ShardListing
-KINDS: tuple[type[Known], ...] = (Facts, CaptionFile, Looks, Content, ShardListing)
+Kind = TypeVar("Kind", Facts, CaptionFile, Looks, Content, ShardListing, Score, Embedding)
+Known = Facts | CaptionFile | Looks | Content | ShardListing | Score | Embedding
+KINDS: tuple[type[Known], ...] = (Facts, CaptionFile, Looks, Content, ShardListing, Score, Embedding)
 # A location and its stamp.
 Key = tuple[str, str]
 

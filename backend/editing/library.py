@@ -11,15 +11,13 @@ Files are written by a thread: `saving` tells how far it is, and what could not 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.config import paths
 from backend.config.problems import Problem, UserError
@@ -27,19 +25,17 @@ from backend.data.filesystems import LocalFiles
 from backend.data.index import Index
 from backend.editing.files import find_caption, is_same_text
 from backend.editing.journal import Action, Change, Journal, OnConflict
+from backend.editing.likeness import look
 from backend.editing.outcomes import Applied, Conflict, Reloaded, Saving, Unsaved
 from backend.editing.pictures import Listed, Pictures, Progress, keep, list_folder, load, recall, snapshot_path
 from backend.editing.presence import Presence, Visitor
-from backend.editing.tags import Mask, TagTable
-from backend.families.tokens import TokenCounter
+from backend.editing.rows import Rows
+from backend.editing.tags import Mask
 
 __all__ = ["Applied", "Conflict", "Library", "Reloaded", "Saving", "Unsaved"]
 
-# Captions whose words are in memory at a time while tokens are counted.
-NUM_COUNTED = 4000
 
-
-class Library:
+class Library(Rows):
     """The pictures of a folder, by row: `names` (paths below it with /), `texts`, `widths`, `heights`, `tags`.
 
     `generation` counts how often rows were numbered anew, `version` how often any caption changed. Methods may be
@@ -69,21 +65,15 @@ class Library:
         Raises:
             UserError: The folder cannot be read, or the journal not written.
         """
-        self.root = paths.resolve(str(root)).resolve()
+        super().__init__(paths.resolve(str(root)).resolve(), cache_dir or paths.cache_dir())
         self.caption_extension = caption_extension
         self.recursive = recursive
-        self.generation = self.version = 0
         # By name, pictures and caption files that cannot be read; folders below that cannot.
         self.problems: dict[str, Problem] = {}
         self.folder_problems: tuple[Problem, ...] = ()
-        self.cache_dir = cache_dir or paths.cache_dir()
-        self._lock = threading.RLock()
         self._snapshot = snapshot_path(self.cache_dir, self.root, caption_extension, is_recursive=recursive)
         self._unsaved: dict[str, Problem] = {}
         self._late: list[Conflict] = []
-        # Made when they are first asked for.
-        self._folded: list[str] = []
-        self._folded_names: list[str] = []
         self._list()  # raises what is wrong with the folder before a journal is made for it
         self.journal = Journal(self.root)
         known = recall(self._snapshot)
@@ -97,46 +87,6 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def names(self) -> list[str]:
-        """The pictures, by their paths below the folder with /."""
-        return self._pictures.names
-
-    @property
-    def texts(self) -> list[str]:
-        """The captions, as in their files; several lines are several captions. Empty: none, or an empty file."""
-        return self._pictures.texts
-
-    @property
-    def widths(self) -> NDArray[np.int32]:
-        """Pixels as seen upright: int32 (num_rows,); 0 where a picture cannot be read."""
-        return self._pictures.widths
-
-    @property
-    def heights(self) -> NDArray[np.int32]:
-        """As `widths`."""
-        return self._pictures.heights
-
-    @property
-    def stamps(self) -> list[str]:
-        """What changes with the content of each picture."""
-        return self._pictures.stamps
-
-    def path(self, row: int) -> Path:
-        """Return where a picture is."""
-        return self.root / self.names[row]
-
-    def caption_name(self, row: int) -> str:
-        """Return the caption file of a picture, below the folder with /; it may not be there yet."""
-        return self._pictures.captions[row]
-
-    def row(self, name: str) -> int | None:
-        """Return the row of a picture; None when it is not there."""
-        return self._row_of.get(name)
 
     def close(self) -> None:
         """Wait until all is written, and remember what is known for the next time."""
@@ -252,33 +202,6 @@ class Library:
         self._presence.beat()
         return self._presence.others()
 
-    def folded_texts(self) -> list[str]:
-        """Return the captions without large letters, by row."""
-        with self._lock:
-            if not self._folded:
-                self._folded = [_folded(text) for text in self.texts]
-            return self._folded
-
-    def folded_names(self) -> list[str]:
-        """Return the names without large letters, by row."""
-        with self._lock:
-            if not self._folded_names:
-                self._folded_names = [_folded(name) for name in self.names]
-            return self._folded_names
-
-    def token_counts(self, counter: TokenCounter) -> NDArray[np.int32]:
-        """Return the tokens of each caption, of the longest line where it has several: int32 (num_rows,)."""
-        with self._lock:
-            key = (id(counter.tokenizer), counter.is_weighted)
-            if key not in self._tokens:
-                self._tokens[key] = np.full(len(self), -1, np.int32)
-            counts = self._tokens[key]
-            for rows in np.array_split(unknown := np.flatnonzero(counts < 0), len(unknown) // NUM_COUNTED + 1):
-                lines = [self.texts[row].split("\n") for row in rows.tolist()]
-                numbers = iter(counter.counts([line for some in lines for line in some]))
-                counts[rows] = [max(next(numbers) for _ in some) for some in lines]
-            return counts
-
     def changed_rows(self) -> Mask:
         """Return which captions actions of the journal have changed, less those that were undone: bool (num_rows,)."""
         with self._lock:
@@ -291,6 +214,19 @@ class Library:
                 found[self._changed_by[key]] = True
             return found
 
+    def look(self, progress: Progress | None = None, stop: Callable[[], bool] | None = None) -> None:
+        """Decode the pictures that nobody has looked at yet, for `likeness` and `duplicates`. Takes minutes.
+
+        Raises:
+            Stopped: `stop` said so; what was done is kept.
+        """
+        names, stamps = list(self.names), list(self.stamps)
+        try:
+            with Index(self.cache_dir) as index:
+                look(index, self.root, names, stamps, progress=progress, stop=stop)
+        finally:
+            self.forget_likeness()
+
     def _list(self) -> Listed:
         listed = list_folder(str(self.root), self.caption_extension, is_recursive=self.recursive)
         self.folder_problems = listed.problems
@@ -301,39 +237,17 @@ class Library:
             pictures, self.problems = load(str(self.root), listed, known, index, progress)
         return pictures
 
-    def _take(self, pictures: Pictures) -> None:
-        """Take rows that are numbered anew."""
-        self._pictures = pictures
-        self._row_of = {name: row for row, name in enumerate(pictures.names)}
-        self._first_of = {caption: row for row, caption in reversed(list(enumerate(pictures.captions)))}
-        self._shared: dict[str, list[int]] = {}
-        if len(self._first_of) < len(pictures.names):
-            for row, caption in enumerate(pictures.captions):
-                if self._first_of[caption] != row:
-                    self._shared.setdefault(caption, [self._first_of[caption]]).append(row)
-        self.has_caption: Mask = np.array([stamp != "" for stamp in pictures.caption_stamps], bool)
-        self.tags = TagTable(pictures.texts)
-        self._folded = []
-        self._folded_names = []
-        self._tokens: dict[tuple[int, bool], NDArray[np.int32]] = {}
-        self._changed_by: dict[tuple[int, int], NDArray[np.int64]] = {}
-        self.version += 1
-
     def _exchange(self, new: Pictures, changed: Sequence[int]) -> None:
         """Take what was loaded again."""
         if new.names != self.names:
             self._take(new)
             self.generation += 1
             return
+        if new.stamps != self.stamps:
+            self.forget_likeness()
         self._pictures = replace(new, texts=self.texts)
         self.has_caption = np.array([stamp != "" for stamp in new.caption_stamps], bool)
         self._put({row: new.texts[row] for row in changed})
-
-    def _rows(self, caption: str) -> list[int]:
-        """Return the rows of a caption file: usually one, none when its picture is gone."""
-        if caption in self._shared:
-            return self._shared[caption]
-        return [self._first_of[caption]] if caption in self._first_of else []
 
     def _before(self, caption: str) -> str | None:
         """Return a caption as its file has it, or will have it when all is written; None: there is no file."""
@@ -341,25 +255,6 @@ class Library:
             return self._on_disk(caption)
         row = self._first_of[caption]
         return self.texts[row] if self.has_caption[row] else None
-
-    def _set(self, texts: Mapping[str, str | None]) -> tuple[int, ...]:
-        """Take new texts by caption file, in memory; return the rows."""
-        by_row = {row: text for caption, text in texts.items() for row in self._rows(caption)}
-        for row, text in by_row.items():
-            self.has_caption[row] = text is not None
-        self._put({row: text or "" for row, text in by_row.items()})
-        return tuple(by_row)
-
-    def _put(self, by_row: Mapping[int, str]) -> None:
-        rows = np.array(sorted(by_row), np.int64)
-        for row, text in by_row.items():
-            self.texts[row] = text
-            if self._folded:
-                self._folded[row] = _folded(text)
-        self.tags.replace(rows, [by_row[row] for row in rows.tolist()])
-        for counts in self._tokens.values():
-            counts[rows] = -1
-        self.version += 1
 
     def _turned(self, done: tuple[Action, list[Change]] | None) -> Applied | None:
         if done is None:
@@ -418,11 +313,6 @@ class Library:
     def _on_disk(self, caption: str) -> str | None:
         found = find_caption(f"{self.root}{os.sep}{caption}")
         return found.text if found else None
-
-
-def _folded(text: str) -> str:
-    folded = text.casefold()
-    return text if folded == text else folded
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,173 @@
+"""The rows of a folder in memory: names, sizes, captions, and what can be told from them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.data.index import Index
+from backend.editing.likeness import Likeness, known_likeness
+from backend.editing.pictures import Pictures
+from backend.editing.tags import Mask, TagTable
+from backend.families.tokens import TokenCounter
+
+# Captions whose words are in memory at a time while tokens are counted.
+NUM_COUNTED = 4000
+
+
+class Rows:
+    """What a library knows of its pictures. Nothing here touches the pictures or captions on disk."""
+
+    def __init__(self, root: Path, cache_dir: Path) -> None:
+        self.root = root
+        self.cache_dir = cache_dir
+        self.generation = self.version = 0
+        self._lock = threading.RLock()
+        # Made when they are first asked for.
+        self._folded: list[str] = []
+        self._folded_names: list[str] = []
+        self._likeness: Likeness | None = None
+        self._duplicates: Mask | None = None
+        self._take(Pictures())
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def names(self) -> list[str]:
+        """The pictures, by their paths below the folder with /."""
+        return self._pictures.names
+
+    @property
+    def texts(self) -> list[str]:
+        """The captions, as in their files; several lines are several captions. Empty: none, or an empty file."""
+        return self._pictures.texts
+
+    @property
+    def widths(self) -> NDArray[np.int32]:
+        """Pixels as seen upright: int32 (num_rows,); 0 where a picture cannot be read."""
+        return self._pictures.widths
+
+    @property
+    def heights(self) -> NDArray[np.int32]:
+        """As `widths`."""
+        return self._pictures.heights
+
+    @property
+    def stamps(self) -> list[str]:
+        """What changes with the content of each picture."""
+        return self._pictures.stamps
+
+    def path(self, row: int) -> Path:
+        """Return where a picture is."""
+        return self.root / self.names[row]
+
+    def caption_name(self, row: int) -> str:
+        """Return the caption file of a picture, below the folder with /; it may not be there yet."""
+        return self._pictures.captions[row]
+
+    def row(self, name: str) -> int | None:
+        """Return the row of a picture; None when it is not there."""
+        return self._row_of.get(name)
+
+    def folded_texts(self) -> list[str]:
+        """Return the captions without large letters, by row."""
+        with self._lock:
+            if not self._folded:
+                self._folded = [_folded(text) for text in self.texts]
+            return self._folded
+
+    def folded_names(self) -> list[str]:
+        """Return the names without large letters, by row."""
+        with self._lock:
+            if not self._folded_names:
+                self._folded_names = [_folded(name) for name in self.names]
+            return self._folded_names
+
+    def token_counts(self, counter: TokenCounter) -> NDArray[np.int32]:
+        """Return the tokens of each caption, of the longest line where it has several: int32 (num_rows,)."""
+        with self._lock:
+            key = (id(counter.tokenizer), counter.is_weighted)
+            if key not in self._tokens:
+                self._tokens[key] = np.full(len(self), -1, np.int32)
+            counts = self._tokens[key]
+            for rows in np.array_split(unknown := np.flatnonzero(counts < 0), len(unknown) // NUM_COUNTED + 1):
+                lines = [self.texts[row].split("\n") for row in rows.tolist()]
+                numbers = iter(counter.counts([line for some in lines for line in some]))
+                counts[rows] = [max(next(numbers) for _ in some) for some in lines]
+            return counts
+
+    def likeness(self) -> Likeness:
+        """Return what looking told of the pictures, as far as the index knows it."""
+        with self._lock:
+            if self._likeness is None:
+                with Index(self.cache_dir) as index:
+                    self._likeness = known_likeness(index, self.root, self.names, self.stamps)
+            return self._likeness
+
+    def duplicates(self) -> Mask:
+        """Return which pictures are there twice or look the same, of those that were looked at: bool (num_rows,)."""
+        with self._lock:
+            if self._duplicates is None:
+                self._duplicates = self.likeness().duplicates()
+            return self._duplicates
+
+    def forget_likeness(self) -> None:
+        """Ask the index again: somebody has looked at the pictures, or scored them."""
+        with self._lock:
+            self._likeness = None
+            self._duplicates = None
+
+    def _take(self, pictures: Pictures) -> None:
+        """Take rows that are numbered anew."""
+        self._pictures = pictures
+        self._row_of = {name: row for row, name in enumerate(pictures.names)}
+        self._first_of = {caption: row for row, caption in reversed(list(enumerate(pictures.captions)))}
+        self._shared: dict[str, list[int]] = {}
+        if len(self._first_of) < len(pictures.names):
+            for row, caption in enumerate(pictures.captions):
+                if self._first_of[caption] != row:
+                    self._shared.setdefault(caption, [self._first_of[caption]]).append(row)
+        self.has_caption: Mask = np.array([stamp != "" for stamp in pictures.caption_stamps], bool)
+        self.tags = TagTable(pictures.texts)
+        self._folded = []
+        self._folded_names = []
+        self.forget_likeness()
+        self._tokens: dict[tuple[int, bool], NDArray[np.int32]] = {}
+        # The rows of actions of the journal, by their id and size.
+        self._changed_by: dict[tuple[int, int], NDArray[np.int64]] = {}
+        self.version += 1
+
+    def _rows(self, caption: str) -> list[int]:
+        """Return the rows of a caption file: usually one, none when its picture is gone."""
+        if caption in self._shared:
+            return self._shared[caption]
+        return [self._first_of[caption]] if caption in self._first_of else []
+
+    def _set(self, texts: Mapping[str, str | None]) -> tuple[int, ...]:
+        """Take new texts by caption file, in memory; return the rows."""
+        by_row = {row: text for caption, text in texts.items() for row in self._rows(caption)}
+        for row, text in by_row.items():
+            self.has_caption[row] = text is not None
+        self._put({row: text or "" for row, text in by_row.items()})
+        return tuple(by_row)
+
+    def _put(self, by_row: Mapping[int, str]) -> None:
+        rows = np.array(sorted(by_row), np.int64)
+        for row, text in by_row.items():
+            self.texts[row] = text
+            if self._folded:
+                self._folded[row] = _folded(text)
+        self.tags.replace(rows, [by_row[row] for row in rows.tolist()])
+        for counts in self._tokens.values():
+            counts[rows] = -1
+        self.version += 1
+
+
+def _folded(text: str) -> str:
+    folded = text.casefold()
+    return text if folded == text else folded
