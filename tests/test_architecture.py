@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("launch.py", "gui.py", "ui", "backend", "presets")
+SOURCES = ("launch.py", "gui.py", "ui", "backend", "taggers", "presets")
 TORCH_FREE = (
     "gui",
     "ui.app",
@@ -24,6 +24,8 @@ TORCH_FREE = (
     "backend.runs.supervisor",
     "backend.runs.queue",
     "backend.runs.diagnosis",
+    "taggers.command",
+    "taggers.launching",
 )
 
 

@@ -31,7 +31,7 @@ CALLS = (
 
 def sources() -> list[Path]:
     found = [ROOT / "launch.py", ROOT / "gui.py"]
-    for folder in ("ui", "backend"):
+    for folder in ("ui", "backend", "taggers"):
         found += [path for kind in ("*.py", "*.html") for path in (ROOT / folder).rglob(kind)]
     return found
 

@@ -30,6 +30,7 @@ class Card:
     percent: int
     loss: float | None
     eta: float | None
+    counted_in: str
     created: float | None
 
 
@@ -63,7 +64,8 @@ def card(watch: RunWatch, run: RunFolder, view: RunView, *, root: str) -> Card:
         total=view.total,
         percent=round(100 * view.fraction),
         loss=view.loss_ema,
-        eta=view.eta_seconds if live and view.phase == "training" else None,
+        eta=view.eta_seconds if live and view.phase == facts.work.main_phase else None,
+        counted_in=facts.work.counted_in,
         created=created(run),
     )
 

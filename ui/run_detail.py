@@ -17,13 +17,12 @@ from backend.config.problems import render as render_problem
 from backend.config.root import by_path
 from backend.runs.layout import RunFolder
 from backend.runs.view import RunView
+from backend.runs.works import TRAINING, Work
 from ui import log, wording
 from ui.markup import render
 from ui.run_cards import picture_base
 from ui.samples import Cell, wall
 from ui.watch import Facts, created, is_live
-
-PHASES = ("loading", "caching", "training", "sampling", "saving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,69 +56,82 @@ class Change:
     there: str
 
 
-def phases(view: RunView) -> list[Phase]:
+def phases(view: RunView, work: Work = TRAINING) -> list[Phase]:
     """Return the phase bar. Training goes on while samples are painted and weights saved, so its count stays."""
     current = view.phase if is_live(view.status) else ""
-    reached = PHASES.index(current) if current in PHASES else -1
+    reached = work.phases.index(current) if current in work.phases else -1
+    main = work.phases.index(work.main_phase)
     made = []
-    for index, name in enumerate(PHASES):
-        done, total = (view.step, view.total) if name == "training" else (0, 0)
-        if name == current and name != "training":
+    for index, name in enumerate(work.phases):
+        done, total = (view.step, view.total) if name == work.main_phase else (0, 0)
+        if name == current and name != work.main_phase:
             done, total = view.done, view.phase_total
-        finished = view.status == "finished" or (index < min(reached, 2)) or (view.step > 0 and index < 2)
+        finished = view.status == "finished" or (index < min(reached, main)) or (view.step > 0 and index < main)
         state = "current" if name == current else "done" if finished else "future"
         percent = round(100 * min(done / total, 1)) if total else (100 if state == "done" else 0)
         made.append(Phase(name, state, done, total, percent))
     return made
 
 
-def numbers(view: RunView, num_epochs: int, language: str) -> list[dict[str, str]]:
-    """Return the facts under the phase bar: step, epoch, loss, speed, time, memory."""
+def _of(done: int, total: int, language: str) -> str:
+    return translate("runs.of", language, done=done, total=total) if total else str(done)
 
-    def of(done: int, total: int) -> str:
-        return translate("runs.of", language, done=done, total=total) if total else str(done)
 
-    shown = {
-        "step": of(view.step, view.total),
-        "epoch": of(min(view.epoch + 1, num_epochs), num_epochs) if view.step else "-",
+def _learned(view: RunView, num_epochs: int, language: str) -> dict[str, str]:
+    """Return what only trainings have: epoch, loss, learning rate."""
+    return {
+        "step": _of(view.step, view.total, language),
+        "epoch": _of(min(view.epoch + 1, num_epochs), num_epochs, language) if view.step else "-",
         "loss": wording.number(view.loss_ema),
         "learning_rate": ", ".join(wording.number(rate) for rate in dict.fromkeys(view.lrs.values())) or "-",
-        "speed": speed(view.step_seconds, language),
     }
+
+
+def numbers(view: RunView, num_epochs: int, language: str, work: Work = TRAINING) -> list[dict[str, str]]:
+    """Return the facts under the phase bar: step, epoch, loss, speed, time, memory."""
+    if work.is_training:
+        shown = _learned(view, num_epochs, language)
+    else:
+        shown = {work.counted_in: _of(view.step, view.total, language)}
+        shown |= {name: str(number) for name, number in view.tagged.items()}
+    shown["speed"] = speed(view.step_seconds, language, work.counted_in)
     if is_live(view.status):
         shown["eta"] = wording.duration(view.eta_seconds, language)
     end = view.ended_at or (time.time() if is_live(view.status) else view.last_event_at)
     shown["elapsed"] = wording.duration(end - view.started_at if view.started_at and end else None, language)
-    shown["memory"] = wording.num_bytes(view.memory_bytes or None)
+    if work.is_training:
+        shown["memory"] = wording.num_bytes(view.memory_bytes or None)
     return [{"name": name, "text": text} for name, text in shown.items()]
 
 
-def speed(step_seconds: float | None, language: str) -> str:
+def speed(step_seconds: float | None, language: str, counted_in: str = "steps") -> str:
     """Return a speed the way round that gives a number above one."""
     if not step_seconds:
         return "-"
     if step_seconds >= 1:
-        return translate("runs.speed.per_step", language, seconds=f"{step_seconds:.2f}")
-    return translate("runs.speed.per_second", language, steps=f"{1 / step_seconds:.1f}")
+        return translate(f"runs.speed.{counted_in}.slow", language, seconds=f"{step_seconds:.2f}")
+    return translate(f"runs.speed.{counted_in}.fast", language, num=f"{1 / step_seconds:.1f}")
 
 
-def actions(view: RunView, *, can_resume: bool, local: bool) -> list[Action]:
+def actions(view: RunView, *, can_resume: bool, local: bool, work: Work = TRAINING) -> list[Action]:
     """Return what can be done with a run in its state, the most likely first."""
     folder = [Action("folder")] if local else []
     if is_live(view.status):
-        running = [Action("save"), Action("sample")] if view.status == "running" else []
+        running = [Action("save"), Action("sample")] if view.status == "running" and work.is_training else []
         return [Action("stop", main=True, confirm=True), *running, *folder]
     first = [Action("start", main=True)] if view.status == "waiting" else []
     if view.status in ("stopped", "failed", "crashed") and can_resume:
         first = [Action("resume", main=True)]
-    return [*first, Action("again", confirm=True, goto="train/expert"), *folder, Action("delete", confirm=True)]
+    again = [Action("again", confirm=True, goto="train/expert")] if work.is_training else []
+    return [*first, *again, *folder, Action("delete", confirm=True)]
 
 
 def head_html(
     run: RunFolder, view: RunView, facts: Facts, language: str, *, local: bool, diagnosis: Mapping[str, Any] | None
 ) -> Markup:
     """Return name, status, diagnosis, phase bar, numbers and buttons of a run."""
-    can_resume = bool(view.checkpoints) or any(run.checkpoints_dir.glob("step-*"))
+    work = facts.work
+    can_resume = not work.is_training or bool(view.checkpoints) or any(run.checkpoints_dir.glob("step-*"))
     return render(
         "runs/head.html",
         language,
@@ -129,9 +141,9 @@ def head_html(
         created=created(run),
         view=view,
         path=str(run.path),
-        phases=phases(view),
-        facts=numbers(view, facts.num_epochs, language),
-        actions=actions(view, can_resume=can_resume, local=local),
+        phases=phases(view, work),
+        facts=numbers(view, facts.num_epochs, language, work),
+        actions=actions(view, can_resume=can_resume, local=local, work=work),
         diagnosis=diagnosis,
         warnings=[warning_text(event, language) for event in list(view.warnings)],
     )

@@ -18,6 +18,7 @@ from backend.runs import supervisor
 from backend.runs.events import EventReader
 from backend.runs.layout import RunFolder, list_runs
 from backend.runs.view import RunView, Status, fold
+from backend.runs.works import Work, work_of
 
 # The end of the events says all that a card shows; only an opened run is folded from its start.
 PEEK_BYTES = 64 * 1024
@@ -57,6 +58,11 @@ class Facts:
     data: dict[str, Any]
     toml: str
     error: str = ""
+
+    @property
+    def work(self) -> Work:
+        """What the run is about."""
+        return work_of(self.data)
 
     @property
     def num_epochs(self) -> int:
@@ -137,6 +143,8 @@ def _read_facts(run: RunFolder) -> Facts:
     defaults = TrainConfig()
     family = str(_get(data, "model", "family") or defaults.model.family)
     name = str(_get(data, "output", "name") or run.name)
+    if not work_of(data).is_training:
+        return Facts(name, Path(str(_get(data, work_of(data).name, "model") or "")).name, data, toml)
     return Facts(name, FAMILIES[family].title if family in FAMILIES else family, data, toml)
 
 

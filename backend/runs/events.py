@@ -3,12 +3,13 @@
 Kinds and their fields (each also has `seq`, `t` seconds since the epoch, and `kind`):
 
     start       pid, create_time, versions {package: version}, device, resumed_from_step
-    phase       phase: loading | caching | training | sampling | saving
+    phase       phase: loading | caching | training | sampling | saving; of taggings: downloading | loading | tagging
     progress    phase, done, total, unit
     step        step, total, epoch, loss, loss_ema, lrs {component: rate}, grad_norm, step_seconds, memory_bytes
     sample      step, prompt_index, prompt, path, seed
     model       step, epoch, path, num_bytes
     checkpoint  step, path
+    tagged      written, skipped, failed, device
     warning     code, params, path
     heartbeat   phase, done, total, idle_seconds, step
     end         status: finished | stopped | failed, step, error {code, params, path, traceback} or null

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backend.config.presets import write_text
+from backend.config.presets import read, write_text
 from backend.config.problems import Problem, UserError
 from backend.config.root import load
 from backend.runs import supervisor
@@ -17,6 +17,7 @@ from backend.runs.events import EventWriter
 from backend.runs.layout import RunFolder, list_runs
 from backend.runs.locks import take
 from backend.runs.processes import processes
+from backend.runs.works import work_of
 
 Starter = Callable[[RunFolder], object]
 LOCK_SECONDS = 5.0
@@ -26,6 +27,13 @@ UNKNOWN = 10**9
 
 def start_run(run: RunFolder, *, resume: bool = False, python: str = sys.executable) -> int:
     """Launch a run on the devices that its own configuration names."""
+    data = read(run.config_path)
+    work = work_of(data)
+    if not work.is_distributed:
+        cards = str(data[work.name].get("gpu_ids", ""))
+        return supervisor.launch(
+            run, python=python, resume=resume, gpu_ids=cards, trainer=work.module, is_distributed=False
+        )
     hardware = load(run.config_path).hardware
     return supervisor.launch(
         run,

@@ -32,7 +32,7 @@ TRAINER = "backend.training"
 ACCELERATE_CONFIG = Path(__file__).with_name("accelerate.yaml")
 GRACE_SECONDS = 60.0
 KILL_SECONDS = 5.0
-PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "gradio")
+PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "onnxruntime", "gradio")
 
 
 def free_port() -> int:
@@ -66,9 +66,12 @@ def command(
     resume: bool = False,
     port: int | None = None,
     trainer: str = TRAINER,
+    is_distributed: bool = True,
 ) -> list[str]:
-    """Return the command line that trains a run. The trainer itself sets precision and device."""
-    launch = launcher(python=python, num_processes=num_processes, device=device, port=port)
+    """Return the command line that works on a run. The trainer itself sets precision and device."""
+    launch = [python, "-m"]
+    if is_distributed:
+        launch = launcher(python=python, num_processes=num_processes, device=device, port=port)
     return [*launch, trainer, str(run.path.absolute()), *(["--resume"] if resume else [])]
 
 
@@ -138,6 +141,7 @@ def launch(
     device: str = "auto",
     resume: bool = False,
     trainer: str = TRAINER,
+    is_distributed: bool = True,
 ) -> int:
     """Start the trainer of a run, detached, with all that it prints in console.log.
 
@@ -147,7 +151,15 @@ def launch(
     Raises:
         UserError: It runs already, or cannot be started.
     """
-    arguments = command(run, python=python, num_processes=num_processes, device=device, resume=resume, trainer=trainer)
+    arguments = command(
+        run,
+        python=python,
+        num_processes=num_processes,
+        device=device,
+        resume=resume,
+        trainer=trainer,
+        is_distributed=is_distributed,
+    )
     variables = environment(gpu_ids=gpu_ids)
     with launching(run):
         control.Control(run.control_dir).clear()

@@ -12,6 +12,8 @@ Status = Literal["waiting", "starting", "running", "stopping", "finished", "stop
 MAXIMUM_POINTS = 1000
 MAXIMUM_WARNINGS = 200
 SPEED_SMOOTHING = 0.9
+# What other works than trainings do piece by piece: its pieces are the steps of the run.
+COUNTED_PHASES = frozenset({"tagging"})
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ class RunView:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     num_warnings: int = 0
     error: dict[str, Any] | None = None
+    # Of a tagging run: how many captions were written, left alone, or could not be.
+    tagged: dict[str, int] = field(default_factory=dict)
     device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     pid: int | None = None
@@ -123,6 +127,10 @@ def _progress(view: RunView, event: Event) -> None:
         view._phase_first = int(event.get("done", 0))
     view.done, view.phase_total = int(event.get("done", 0)), int(event.get("total", 0))
     view.unit = str(event.get("unit", ""))
+    if view.phase in COUNTED_PHASES:
+        view.step, view.total = view.done, view.phase_total
+        done, seconds = view.done - view._phase_first, event["t"] - view._phase_started
+        view.step_seconds = seconds / done if done > 0 and seconds > 0 else None
 
 
 def _step(view: RunView, event: Event) -> None:
@@ -173,6 +181,11 @@ def _end(view: RunView, event: Event) -> None:
     view.ended_at = event["t"]
 
 
+def _tagged(view: RunView, event: Event) -> None:
+    view.device = str(event.get("device", ""))
+    view.tagged = {name: int(event.get(name) or 0) for name in ("written", "skipped", "failed")}
+
+
 FOLDS = {
     "start": _start,
     "phase": _phase,
@@ -183,6 +196,7 @@ FOLDS = {
     "model": lambda view, event: _replace(view.models, event, "path"),
     "checkpoint": lambda view, event: _replace(view.checkpoints, event, "path"),
     "warning": _warning,
+    "tagged": _tagged,
     "heartbeat": _heartbeat,
     "end": _end,
 }

@@ -10,13 +10,14 @@ from backend.config.base import Parameter
 from backend.config.messages import catalogue, has, languages, translate
 from backend.config.reference import text_key
 from backend.config.root import TrainConfig, item_parameters, parameters
+from taggers.config import parameters as tagging_parameters
 
 OTHERS = [language for language in languages() if language != "en"]
 PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
 def fields() -> list[tuple[str, Parameter]]:
-    rows = [(item.path, item) for item in parameters()]
+    rows = [(item.path, item) for item in (*parameters(), *tagging_parameters())]
     return rows + [
         (text_key(item, f"{kind}."), item) for kind in ("datasets", "prompts") for item in item_parameters(kind)
     ]

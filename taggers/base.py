@@ -1,0 +1,50 @@
+"""What every tagger is: it prepares pictures in threads, and describes batches of what it prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from taggers.tags import TagList
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture to be described: the folder that was asked for, and its name from there, with slashes."""
+
+    folder: str
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a model says of a picture; each kind of model fills in its own."""
+
+    scores: NDArray[np.float32] | None = None
+    text: str = ""
+    rating: float | None = None
+    embedding: NDArray[np.float32] | None = None
+
+
+class Tagger(Protocol):
+    """A model that is loaded."""
+
+    # Where it works, as events tell it.
+    device: str
+    # What the scores of `Described` mean; None of models that give none.
+    tags: TagList | None
+    # The only batch size that it takes; 0: any.
+    fixed_batch: int
+
+    def prepare(self, image: Image.Image, picture: Picture) -> Any:
+        """Turn an upright RGB picture into what `describe` takes. Called in several threads at once."""
+
+    def describe(self, prepared: Sequence[Any]) -> list[Described]:
+        """Describe a batch, in its order."""

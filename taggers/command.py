@@ -1,0 +1,102 @@
+"""The command line: every parameter of the schema is an option."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from backend import console
+from backend.config import paths
+from backend.config.base import Parameter
+from backend.config.messages import languages, system_language, translate
+from backend.config.problems import ConfigError, UserError, render
+from backend.config.reference import help_text
+from backend.runs.queue import start_run
+from taggers import models
+from taggers.config import TaggingConfig, parameters, parse
+from taggers.launching import check, new_run
+from taggers.tagging import Listener, Task, preview_row, tag
+
+FAILED, REFUSED = 1, 2
+TYPES: dict[str, Any] = {"int": int, "float": float, "str": str}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line: 0 when finished or stopped, 1 when failed, 2 when refused."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that lacks a character must not end a run
+    language = _language(arguments)
+    options = vars(parser(language).parse_args(arguments))
+    runs_dir, language = options.pop("runs_dir"), options.pop("lang") or language
+    options["folders"] = options.pop("folder") + options.get("folders", [])
+    try:
+        config = parse(options)
+        if config.dry_run:
+            return _preview(config, language)
+        run = new_run(config, paths.runs_dir(runs_dir))
+        start_run(run)
+    except UserError as error:
+        for problem in error.problems if isinstance(error, ConfigError) else [error.problem]:
+            print(render(problem, language), file=sys.stderr)
+        return REFUSED
+    print(translate("cli.started", language, path=run.path), flush=True)
+    return 0 if console.follow(run, language) else FAILED
+
+
+def _language(arguments: Sequence[str]) -> str:
+    """Return the language of the help, which is written while the options are read."""
+    before = next((second for first, second in zip(arguments, arguments[1:], strict=False) if first == "--lang"), "")
+    return before if before in languages() else system_language()
+
+
+def parser(language: str) -> argparse.ArgumentParser:
+    """Return the parser of all options, with their help in a language."""
+    made = argparse.ArgumentParser(
+        prog="python -m taggers",
+        description=translate("cli.tagging.description", language),
+        epilog=translate("cli.tagging.models", language, names=", ".join(models.MODELS)),
+        argument_default=argparse.SUPPRESS,
+    )
+    made.add_argument("folder", nargs="*", default=[], help=translate("cli.tagging.folder", language))
+    made.add_argument("--runs-dir", default="", help=translate("cli.tagging.runs_dir", language))
+    made.add_argument("--lang", default="", choices=languages(), help=translate("cli.tagging.lang", language))
+    for item in parameters():
+        _add(made, item, language)
+    return made
+
+
+def _add(made: argparse.ArgumentParser, item: Parameter, language: str) -> None:
+    flag = f"--{item.name.replace('_', '-')}"
+    text = help_text(item, language).replace("%", "%%")
+    if item.kind == "bool":
+        made.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+    elif item.kind == "strings":
+        made.add_argument(flag, nargs="+", metavar="TEXT", help=text)
+    elif item.kind == "choice":
+        made.add_argument(flag, choices=item.choices, help=text)
+    else:
+        made.add_argument(flag, type=TYPES[item.kind], metavar=item.kind.upper(), help=text)
+
+
+def _preview(config: TaggingConfig, language: str) -> int:
+    """Tag some pictures and print what would be written."""
+    from taggers.files import get
+    from taggers.kinds import load
+
+    check(config)
+    print(translate("cli.phase.loading", language), flush=True)
+    tagger = load(get(config.model), config)
+    task = Task(config, "")
+
+    def show(row: dict[str, str]) -> None:
+        print(f"{row['name']}\n  - {row['before']}\n  + {row['after']}", flush=True)
+
+    def warn(problem: Any) -> None:
+        print(render(problem, language), file=sys.stderr)
+
+    tag(task, tagger, Listener(found=lambda written: show(preview_row(written)), warn=warn))
+    print(translate("cli.tagging.dry_run", language, num=task.counts.written))
+    return 0

@@ -1,0 +1,23 @@
+"""Loads a tagger of any kind from its files."""
+
+from __future__ import annotations
+
+from backend.config.problems import UserError
+from taggers import tag_lists
+from taggers.base import Tagger
+from taggers.config import TABLE, TaggingConfig
+from taggers.files import ModelFiles
+from taggers.onnx import OnnxTagger
+
+
+def load(files: ModelFiles, config: TaggingConfig) -> Tagger:
+    """Load a model.
+
+    Raises:
+        UserError: It is damaged, or a package or device that it needs is not there.
+    """
+    if files.model.kind == "onnx":
+        assert files.tags is not None, "an ONNX tagger comes with its list"
+        tags = tag_lists.read(files.tags, files.model.categories)
+        return OnnxTagger(files.path, tags, files.model.layout, device=config.device)
+    raise UserError("tagger_unknown", f"{TABLE}.model", value=config.model, folder=str(files.path))

@@ -1,0 +1,43 @@
+"""From a configuration to the folder of a new tagging run. Torch-free: the GUI calls this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend.config import paths
+from backend.config.problems import UserError
+from backend.runs.layout import RunFolder, create_run
+from taggers import models
+from taggers.config import TABLE, TaggingConfig, absolute, to_toml
+from taggers.tags import make_rules
+
+
+def new_run(config: TaggingConfig, runs_dir: Path, name: str = "") -> RunFolder:
+    """Make the folder of a new run that tags; it is queued and started as any other.
+
+    Args:
+        config: What is asked for.
+        runs_dir: Where runs are kept.
+        name: How the run is called; the first folder and the model when not given.
+
+    Raises:
+        UserError: A folder is missing, a replacement is none, or the runs folder cannot be written to.
+    """
+    config = absolute(config)
+    check(config)
+    title = name or f"{Path(config.folders[0]).name} {Path(config.model).name or models.DEFAULT}"
+    return create_run(runs_dir, title, to_toml(config, title))
+
+
+def check(config: TaggingConfig) -> None:
+    """Refuse what can be seen to be wrong without looking at a picture.
+
+    Raises:
+        UserError: The first of the problems.
+    """
+    if not config.folders:
+        raise UserError("tagging_folders_empty", f"{TABLE}.folders")
+    for folder in config.folders:
+        if not paths.resolve(folder).is_dir():
+            raise UserError("tagging_folder_missing", f"{TABLE}.folders", value=folder)
+    make_rules(config)

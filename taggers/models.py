@@ -1,0 +1,70 @@
+"""The models that are offered by name. Torch-free: the GUI reads this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["onnx", "captioner", "scorer", "embedding"]
+Layout = Literal["wd", "cl"]
+Category = Literal["general", "character", "copyright", "artist", "meta", "rating", "quality", "model", "other"]
+
+# The numbers that Danbooru and the lists made from it give to kinds of tags; 9 is the taggers' own.
+DANBOORU: Mapping[int, Category] = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating"}
+E621: Mapping[int, Category] = {**DANBOORU, 5: "other", 7: "meta", 8: "other"}
+WD_FILES = ("model.onnx", "selected_tags.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class TaggerModel:
+    """One row: how a model is called, where it is had, and how it is spoken to.
+
+    `files` are the ones that are needed, by their paths in the repository; none: the whole repository.
+    `prompt` is what a captioner is asked when nothing else is.
+    """
+
+    name: str
+    title: str
+    repo: str
+    kind: Kind = "onnx"
+    layout: Layout = "wd"
+    revision: str = "main"
+    files: tuple[str, ...] = WD_FILES
+    categories: Mapping[int, Category] = field(default_factory=lambda: DANBOORU)
+    prompt: str = ""
+    megabytes: int = 0
+
+
+def _wd(name: str, title: str, megabytes: int, revision: str = "main") -> TaggerModel:
+    return TaggerModel(name, title, f"SmilingWolf/{name}", revision=revision, megabytes=megabytes)
+
+
+def _cl(version: str, title: str) -> TaggerModel:
+    files = (f"{version}/model.onnx", f"{version}/tag_mapping.json")
+    return TaggerModel(version, title, "cella110n/cl_tagger", layout="cl", files=files, megabytes=1400)
+
+
+ROWS = (
+    _wd("wd-vit-tagger-v3", "WD ViT v3", 379),
+    _wd("wd-swinv2-tagger-v3", "WD SwinV2 v3", 467),
+    _wd("wd-convnext-tagger-v3", "WD ConvNeXt v3", 395),
+    _wd("wd-vit-large-tagger-v3", "WD ViT Large v3", 1260),
+    _wd("wd-eva02-large-tagger-v3", "WD EVA02 Large v3", 1260),
+    _wd("wd-v1-4-vit-tagger-v2", "WD ViT v2", 373, "v2.0"),
+    _wd("wd-v1-4-swinv2-tagger-v2", "WD SwinV2 v2", 466, "v2.0"),
+    _wd("wd-v1-4-convnext-tagger-v2", "WD ConvNeXt v2", 387, "v2.0"),
+    _wd("wd-v1-4-convnextv2-tagger-v2", "WD ConvNeXtV2 v2", 388, "v2.0"),
+    _wd("wd-v1-4-moat-tagger-v2", "WD MOAT v2", 326, "v2.0"),
+    _cl("cl_tagger_1_02", "CL Tagger 1.02"),
+    _cl("cl_tagger_1_01", "CL Tagger 1.01"),
+)
+MODELS: Mapping[str, TaggerModel] = {row.name: row for row in ROWS}
+DEFAULT = ROWS[0].name
+
+
+def find(name: str) -> TaggerModel | None:
+    """Return the row of a name or a hub id; None for models that are not in the list."""
+    plain = name.strip()
+    by_repo = [row for row in ROWS if row.repo == plain]
+    return MODELS.get(plain) or (by_repo[0] if len(by_repo) == 1 else None)

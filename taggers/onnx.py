@@ -1,0 +1,168 @@
+"""Taggers as ONNX files, in the layouts of the WD taggers and of cl_tagger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backend.config.problems import UserError
+from taggers.base import Described, Picture
+from taggers.config import TABLE
+from taggers.models import Layout
+from taggers.tags import TagList
+
+# What onnxruntime calls the devices of the configuration, best first where the best is asked for.
+PROVIDERS = {
+    "cuda": ("CUDAExecutionProvider", "ROCMExecutionProvider", "MIGraphXExecutionProvider"),
+    "directml": ("DmlExecutionProvider",),
+    "coreml": ("CoreMLExecutionProvider",),
+    "cpu": ("CPUExecutionProvider",),
+}
+CPU = "CPUExecutionProvider"
+USUAL_SIDE = 448
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a model takes: side of the square in pixels, whether channels come first, fixed batch size or 0."""
+
+    side: int
+    channels_first: bool
+    batch: int
+    dtype: Any
+
+
+def square(image: Image.Image, side: int) -> Array:
+    """Return a picture in the middle of a white square and scaled: (side, side, 3) BGR bytes."""
+    longest = max(image.size)
+    if image.width != image.height:
+        padded = Image.new("RGB", (longest, longest), (255, 255, 255))
+        padded.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
+        image = padded
+    if longest != side:
+        image = image.resize((side, side), Image.Resampling.BICUBIC)
+    return np.asarray(image)[:, :, ::-1]
+
+
+def to_input(image: Image.Image, shape: Shape, layout: Layout) -> Array:
+    """Return one picture as the model takes it.
+
+    Returns:
+        (side, side, 3) or (3, side, side), BGR: 0 to 255 in the layout wd, -1 to 1 in cl.
+    """
+    array = square(image, shape.side).astype(np.float32)
+    if layout == "cl":
+        array = array / np.float32(127.5) - np.float32(1)
+    if shape.channels_first:
+        array = array.transpose(2, 0, 1)
+    return np.ascontiguousarray(array, dtype=shape.dtype)
+
+
+def providers(device: str, available: Sequence[str]) -> list[str]:
+    """Return the providers for a device, with the processor for what they cannot do.
+
+    Raises:
+        UserError: The device is not there, or the installed onnxruntime cannot use it.
+    """
+    wanted = [name for kind, names in PROVIDERS.items() if device in (kind, "auto") for name in names]
+    found = [name for name in wanted if name in available]
+    if not found:
+        raise UserError("tagger_device_missing", f"{TABLE}.device", value=device, found=", ".join(available))
+    return list(dict.fromkeys((*found[:1], CPU)))
+
+
+def shape_of(dimensions: Sequence[Any], kind: str) -> Shape:
+    """Return what the model's input says: (batch, side, side, 3) or (batch, 3, side, side); names are any number.
+
+    Raises:
+        ValueError: It is no input for pictures.
+    """
+    if len(dimensions) != 4 or kind not in TYPES:
+        raise ValueError(f"{kind} {list(dimensions)}")
+    batch, second, third, fourth = (size if isinstance(size, int) and size > 0 else 0 for size in dimensions)
+    channels_first = second == 3 and fourth != 3
+    if not channels_first and fourth not in (0, 3):
+        raise ValueError(f"{kind} {list(dimensions)}")
+    return Shape((third if channels_first else second) or USUAL_SIDE, channels_first, batch, TYPES[kind])
+
+
+class OnnxTagger:
+    """A loaded ONNX model with its list of tags."""
+
+    tags: TagList | None
+
+    def __init__(self, path: Path, tags: TagList, layout: Layout, *, device: str = "auto") -> None:
+        """Load a model.
+
+        Raises:
+            UserError: onnxruntime is missing, the file is none of its models, or it does not fit its list.
+        """
+        self.tags = tags
+        self.layout = layout
+        self._session = open_session(path, device)
+        given = self._session.get_inputs()[0]
+        try:
+            self.shape = shape_of(given.shape, given.type)
+        except ValueError as error:
+            raise UserError("tagger_damaged", f"{TABLE}.model", value=str(path), reason=str(error)) from error
+        self._input = given.name
+        self._output = _output_of(self._session, len(tags.names), path)
+        self.fixed_batch = self.shape.batch
+        self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+
+    def prepare(self, image: Image.Image, picture: Picture) -> Array:  # noqa: ARG002 - other taggers ask who it is
+        """Return a picture as the model takes it."""
+        return to_input(image, self.shape, self.layout)
+
+    def describe(self, prepared: Sequence[Array]) -> list[Described]:
+        """Return the confidences of a batch; one that is too short for the model is filled up."""
+        batch = [*prepared, *[prepared[-1]] * max(0, self.fixed_batch - len(prepared))]
+        (found,) = self._session.run([self._output], {self._input: np.stack(batch)})
+        scores: NDArray[Any] = np.asarray(found, np.float32)[: len(prepared)]
+        if self.layout == "cl":
+            scores = np.float32(0.5) * (np.tanh(scores / np.float32(2)) + 1)  # the sigmoid, without overflow
+        return [Described(scores=row) for row in scores]
+
+
+def open_session(path: Path, device: str) -> Any:
+    """Open an ONNX file with onnxruntime.
+
+    Raises:
+        UserError: onnxruntime is missing, the device is not there, or the file is damaged.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError("onnxruntime_missing", f"{TABLE}.model", reason=str(error)) from error
+    onnxruntime.set_default_logger_severity(3)  # what it warns of while it optimizes is of no use to a user
+    chosen = providers(device, onnxruntime.get_available_providers())
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=chosen)
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        raise UserError("tagger_damaged", f"{TABLE}.model", value=str(path), reason=_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _output_of(session: Any, num_tags: int, path: Path) -> str:
+    """Return the name of the output that has a number for each tag."""
+    outputs = session.get_outputs()
+    sizes = [each.shape[-1] if each.shape else 0 for each in outputs]
+    for each, size in zip(outputs, sizes, strict=True):
+        if size == num_tags:
+            return str(each.name)
+    named = [size for size in sizes if isinstance(size, int)]
+    if len(named) < len(sizes):  # the file does not say; the first batch will
+        return str(outputs[next(place for place, size in enumerate(sizes) if not isinstance(size, int))].name)
+    found = ", ".join(str(size) for size in named)
+    raise UserError("tagger_mismatch", f"{TABLE}.model", value=str(path), num_tags=num_tags, found=found)

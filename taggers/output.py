@@ -1,0 +1,184 @@
+"""Where captions are written: a file beside each picture, or one for a folder; always through the journal."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from backend.config.problems import Problem, UserError
+from backend.editing.files import CaptionText, find_caption
+from backend.editing.journal import Change, Journal, Recording
+from taggers.base import Picture
+from taggers.config import TaggingConfig
+from taggers.tags import joined
+
+LINES_NAME = "captions.jsonl"
+CAPTION, DETAILS, FILE_NAME = "caption", "confidences", "file_name"
+
+
+# How far back a run looks for what it did before it was interrupted.
+HISTORY = 10_000
+# Problems that every further file would have, too.
+FATAL = ("no_space", "caption_folder_gone")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one picture's caption. `is_new` is false where nothing had to be written."""
+
+    picture: Picture
+    before: str
+    after: str
+    is_new: bool = True
+
+
+class Output:
+    """Collects captions and writes them in batches, through the journal of their folder, as one action that is undone
+    at once. To be used in a with statement."""
+
+    def __init__(self, config: TaggingConfig, name: str) -> None:
+        """`name` is what the history calls the changes."""
+        self.config = config
+        self.name = name
+        self._changes: dict[str, list[Change]] = defaultdict(list)
+        self._rows: dict[str, dict[str, dict[str, Any]]] = {}
+        self._recordings: dict[str, Recording] = {}
+        self._num_told: dict[str, int] = defaultdict(int)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def left(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Return the pictures whose captions have not been written under our name yet: the journals know.
+
+        Raises:
+            UserError: A journal cannot be read.
+        """
+        done: set[tuple[str, str]] = set()
+        for folder in dict.fromkeys(picture.folder for picture in pictures):
+            with Journal(Path(folder)) as journal:
+                ours = [action for action in journal.history(HISTORY) if action.name == self.name]
+                standing = [action.id for action in ours if not action.is_undone]
+                done |= {(folder, change.path) for action in standing for change in journal.changes(action)}
+        return [picture for picture in pictures if (picture.folder, self._file_of(picture)) not in done]
+
+    def caption(self, picture: Picture) -> str:
+        """Return the caption that a picture has; empty when it has none.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
+        return _caption_in(self._found(picture), self.config.output)
+
+    def put(self, picture: Picture, words: Sequence[str], details: Mapping[str, Any]) -> Written:
+        """Note what was found of a picture; `flush` writes it.
+
+        Raises:
+            UserError: The file that it has cannot be read.
+        """
+        found = self._found(picture)
+        before = _caption_in(found, self.config.output)
+        if before and self.config.on_existing == "skip":  # somebody wrote it meanwhile
+            return Written(picture, before, before, is_new=False)
+        after = joined(before, words, self.config)
+        if self.config.output == "jsonl":
+            row = {FILE_NAME: picture.name, CAPTION: after, DETAILS: dict(details)}
+            self._lines_of(picture.folder)[picture.name] = row
+        else:
+            text = after
+            if self.config.output == "json":
+                text = json.dumps({CAPTION: after, DETAILS: dict(details)}, ensure_ascii=False, indent=1)
+            if found is None or text != found.text:
+                change = Change(self._file_of(picture), found.text if found else None, text)
+                self._changes[picture.folder].append(change)
+        return Written(picture, before, after, is_new=after != before)
+
+    def flush(self) -> list[Problem]:
+        """Write what was put since the last time; the files themselves are written by a thread.
+
+        Returns:
+            What is wrong with files that could not be written, as far as is known by now; each is told once.
+
+        Raises:
+            UserError: The journal cannot be written, the disk is full, or a folder is gone.
+        """
+        changes, self._changes = self._changes, defaultdict(list)
+        for folder, some in changes.items():
+            self._recording(folder).write(some)
+        return self._problems()
+
+    def close(self) -> list[Problem]:
+        """Write the rest, and the files that hold the captions of a whole folder; wait until all is written.
+
+        Returns:
+            As `flush`.
+
+        Raises:
+            UserError: As `flush`.
+        """
+        for folder, rows in self._rows.items():
+            found = find_caption(Path(folder) / LINES_NAME)
+            text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows.values())
+            self._changes[folder].append(Change(LINES_NAME, found.text if found else None, text))
+        found_problems = self.flush()
+        self._open.close()
+        return found_problems + self._problems()
+
+    def _recording(self, folder: str) -> Recording:
+        if folder not in self._recordings:
+            journal = self._open.enter_context(Journal(Path(folder)))
+            self._recordings[folder] = self._open.enter_context(journal.recording(self.name, wait=False))
+        return self._recordings[folder]
+
+    def _problems(self) -> list[Problem]:
+        new: list[Problem] = []
+        for folder, recording in self._recordings.items():
+            skipped = recording.action.skipped
+            new += [each.problem for each in skipped[self._num_told[folder] :]]
+            self._num_told[folder] = len(skipped)
+        for problem in new:
+            if problem.code in FATAL:
+                raise UserError(problem.code, problem.path, **problem.params)
+        return new
+
+    def _file_of(self, picture: Picture) -> str:
+        ending = self.config.caption_extension if self.config.output == "txt" else f".{self.config.output}"
+        return picture.name.rpartition(".")[0] + ending
+
+    def _found(self, picture: Picture) -> CaptionText | None:
+        if self.config.output == "jsonl":
+            row = self._lines_of(picture.folder).get(picture.name)
+            return CaptionText(json.dumps(row)) if row is not None else None
+        return find_caption(Path(picture.folder) / self._file_of(picture))
+
+    def _lines_of(self, folder: str) -> dict[str, dict[str, Any]]:
+        """Return the rows of a folder's file by the names of their pictures; read once."""
+        if folder not in self._rows:
+            found = find_caption(Path(folder) / LINES_NAME)
+            rows = [_object(line) for line in (found.text if found else "").splitlines() if line.strip()]
+            self._rows[folder] = {str(row.get(FILE_NAME, number)): row for number, row in enumerate(rows)}
+        return self._rows[folder]
+
+
+def _caption_in(found: CaptionText | None, output: str) -> str:
+    if found is None or not found.text.strip():
+        return ""
+    return found.text if output == "txt" else str(_object(found.text).get(CAPTION) or "")
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the JSON object of a text; an empty one where it is none."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,44 @@
+"""Which pictures a tagging run is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.config.paths import location
+from backend.config.problems import UserError
+from backend.data.filesystems import File, LocalFiles, tree
+from backend.data.images import EXTENSIONS
+from backend.data.records import MASK_SUFFIX
+from backend.data.sources.base import suffix_of
+from taggers.base import Picture
+from taggers.config import TABLE, TaggingConfig
+
+
+def find(config: TaggingConfig) -> list[Picture]:
+    """Return the pictures of the folders, each once, in the order of folders and names.
+
+    Raises:
+        UserError: No folder is given, or one of them is missing, unreadable, or without pictures.
+    """
+    folders = [folder for folder in config.folders if folder.strip()]
+    if not folders:
+        raise UserError("tagging_folders_empty", f"{TABLE}.folders")
+    found: dict[Path, Picture] = {}
+    for folder in folders:
+        number = len(found)
+        for picture in _in(location(folder), recursive=config.recursive):
+            found.setdefault(picture.path, picture)
+        if len(found) == number:
+            raise UserError("tagging_folder_empty", f"{TABLE}.folders", value=folder)
+    return list(found.values())
+
+
+def _in(folder: str, *, recursive: bool) -> Iterator[Picture]:
+    files = LocalFiles()
+    if files.kind(folder) != "folder":
+        raise UserError("tagging_folder_missing", f"{TABLE}.folders", value=folder)
+    rows: Iterator[tuple[str, File]] = ((file.name, file) for file in files.listing(folder).files)
+    for name, file in tree(files, folder) if recursive else rows:
+        if suffix_of(name) in EXTENSIONS and not name.endswith(MASK_SUFFIX):
+            yield Picture(folder, name, Path(file.location))

@@ -1,0 +1,183 @@
+"""Tags the pictures of a configuration: the work of a run, without its events."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backend.config.problems import Problem, UserError
+from taggers import pictures
+from taggers.base import Described, Picture, Tagger
+from taggers.config import TaggingConfig
+from taggers.output import Output, Written
+from taggers.pipeline import describe
+from taggers.tags import Rules, choose, confidences, make_rules, words
+
+PREVIEW_NUMBER = 10
+# Files are written in batches of about so many seconds.
+FLUSH_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the pictures."""
+
+    written: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Listener:
+    """What is called while pictures are tagged."""
+
+    progress: Callable[[int, int], None] = lambda _done, _total: None
+    warn: Callable[[Problem], None] = lambda _problem: None
+    stopping: Callable[[], bool] = lambda: False
+    # What a caption will be, when it is known; and those that are safe: in the journal.
+    found: Callable[[Written], None] = lambda _written: None
+    saved: Callable[[Sequence[Written]], None] = lambda _written: None
+
+
+@dataclass(slots=True)
+class Task:
+    """A tagging: which pictures, and what is to be written."""
+
+    config: TaggingConfig
+    name: str
+    # What an earlier process wrote under this name is not done again.
+    is_resumed: bool = False
+    counts: Counts = field(default_factory=Counts)
+
+    def pictures(self, output: Output) -> list[Picture]:
+        """Return the pictures that are to be described, less those that are skipped.
+
+        Raises:
+            UserError: As `pictures.find`.
+        """
+        found = pictures.find(self.config)
+        if self.is_resumed:
+            found = output.left(found)
+        if self.config.on_existing == "skip":
+            wanted = [picture for picture in found if not _has_caption(output, picture)]
+            self.counts.skipped += len(found) - len(wanted)
+            found = wanted
+        limit = self.config.limit
+        if self.config.dry_run:
+            limit = min(limit, PREVIEW_NUMBER) or PREVIEW_NUMBER
+        return found[:limit] if limit else found
+
+
+def _has_caption(output: Output, picture: Picture) -> bool:
+    with suppress(UserError):  # told when it is its turn
+        return bool(output.caption(picture))
+    return False
+
+
+def tag(task: Task, tagger: Tagger, listener: Listener) -> None:
+    """Describe the pictures of a task and write what was found.
+
+    Raises:
+        UserError: The folders cannot be read, or nothing can be written any more.
+    """
+    with Output(task.config, task.name) as output:
+        _Tagging(task, tagger, listener, output).run()
+
+
+class _Tagging:
+    """The state of `tag`."""
+
+    def __init__(self, task: Task, tagger: Tagger, listener: Listener, output: Output) -> None:
+        self.task = task
+        self.tagger = tagger
+        self.listener = listener
+        self.output = output
+        self.rules = make_rules(task.config)
+        self._unsaved: list[Written] = []
+        self._flushed_at = time.monotonic()
+
+    def run(self) -> None:
+        chosen = self.task.pictures(self.output)
+        self.listener.progress(0, len(chosen))
+        try:
+            self._describe(chosen)
+        except BaseException:
+            with suppress(UserError):  # what is found is kept; the error at hand is the one to tell
+                self._save(self.output.close)
+            raise
+        self._save(self.output.close)
+
+    def _describe(self, chosen: Sequence[Picture]) -> None:
+        config, done = self.task.config, 0
+        for batch in describe(
+            self.tagger,
+            chosen,
+            batch_size=config.batch_size,
+            num_workers=config.num_workers,
+            stopping=self.listener.stopping,
+        ):
+            for picture, described in batch:
+                self._put(picture, described)
+            done += len(batch)
+            if time.monotonic() - self._flushed_at >= FLUSH_SECONDS and config.output != "jsonl":
+                self._save(self.output.flush)
+                self._flushed_at = time.monotonic()
+            self.listener.progress(done, len(chosen))
+
+    def _put(self, picture: Picture, described: Described | UserError) -> None:
+        counts = self.task.counts
+        try:
+            if isinstance(described, UserError):
+                raise described
+            found, details = _words(described, self.tagger, self.rules)
+            written = self.output.put(picture, found, details)
+        except UserError as error:
+            counts.failed += 1
+            self.listener.warn(_warning(error.problem))
+            return
+        counts.written += written.is_new
+        counts.skipped += not written.is_new
+        self._unsaved.append(written)
+        self.listener.found(written)
+
+    def _save(self, write: Callable[[], list[Problem]]) -> None:
+        """Write what is not written yet; a dry run forgets it."""
+        if self.task.config.dry_run:
+            return
+        for problem in write():
+            self.task.counts.written -= 1
+            self.task.counts.failed += 1
+            self.listener.warn(_warning(problem))
+        self.listener.saved(self._unsaved)
+        self._unsaved = []
+
+
+def _warning(problem: Problem) -> Problem:
+    return Problem("warning", problem.code, problem.path, problem.params)
+
+
+def _words(described: Described, tagger: Tagger, rules: Rules) -> tuple[list[str], dict[str, Any]]:
+    """Return the words of a caption, and the confidences for files that programs read."""
+    assert described.scores is not None and tagger.tags is not None
+    tags = choose(described.scores, tagger.tags, rules)
+    return words(tags, rules), confidences(tags)
+
+
+def preview_row(written: Written) -> dict[str, str]:
+    """Return one line of a preview as plain data."""
+    picture = written.picture
+    return {"path": str(picture.path), "name": picture.name, "before": written.before, "after": written.after}
+
+
+def read_preview(folder: Path) -> list[dict[str, str]]:
+    """Return the preview that a dry run left in its folder; empty when there is none."""
+    try:
+        rows = json.loads((folder / "preview.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return rows if isinstance(rows, list) else []
