@@ -151,11 +151,14 @@ def _chunks(entries: Iterable[Entry], num: int) -> Iterator[list[Entry]]:
 def _told_apart(entries: Iterable[Entry]) -> Iterator[Entry]:
     """Number those of a name that was there before: a table may name a picture several times."""
     seen: set[str] = set()
+    numbers: dict[str, int] = {}
     for entry in entries:
-        name, number = entry.name, 1
+        name, number = entry.name, numbers.get(entry.name, 1)
         while entry.name in seen:
             number += 1
             entry.name = f"{name} ({number})"
+        if number > 1:
+            numbers[name] = number
         seen.add(entry.name)
         yield entry
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -152,3 +153,13 @@ def test_contents_of_a_table_with_sizes_are_hashed_once(draw, tmp_path: Path) ->
         third = Pictures(found.datasets, index)
         third.learn([record])
         assert not third.knows(record)
+
+
+def test_a_picture_that_is_named_very_often_is_found_as_fast(draw, tmp_path: Path) -> None:
+    draw("a.png")
+    num = 30_000
+    names = ["pictures/a.png"] * num
+    start = time.perf_counter()
+    found = look(table(tmp_path / "set.parquet", image_path=names, caption=names, width=[64] * num, height=[48] * num))
+    assert time.perf_counter() - start < 20, "in the square of their number it takes minutes"
+    assert len({item.name for item in found.images}) == num and found.images[-1].name == f"pictures/a.png ({num})"

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from runner import events, make_run, start, train, wait_for, write_pictures
+from safetensors.torch import load_file
 
 from backend.config.problems import ConfigError, Problem, UserError
 from backend.config.root import load
@@ -215,3 +216,20 @@ def test_priors_of_two_trained_encoders_with_accumulation(
             component
         )
     assert forward(session, batch, micro_batch=0)[batch.is_prior].max() > 0
+
+
+def test_caches_in_the_memory_of_two_processes_train_what_caches_on_disk_do(tmp_path: Path, tiny_folder: Tiny) -> None:
+    folder = noisy(tmp_path / "pictures", 5)
+    cut_short(folder / "picture 3.png")
+    overlay = {
+        "data": {"datasets": [{"path": str(folder), "validation_split": 0.2}], **PLAIN},
+        "training": {"num_epochs": 2},
+        "hardware": {"num_processes": 2, "device": "cpu"},
+    }
+    runs = []
+    for kind in ("disk", "memory"):
+        cache = {"cache": {"latents": kind, "text_embeddings": kind}}
+        runs.append(train(make_run(tmp_path, tiny_folder("sd15"), overlay, cache), num_processes=2))
+        assert len(events(runs[-1], "warning")) == 1
+    first, second = (load_file(run.models_dir / "tiny.safetensors") for run in runs)
+    assert all(torch.equal(first[name], second[name]) for name in first)
