@@ -13,15 +13,15 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from backend.config import paths
 from backend.config.messages import languages, translate
-from ui import machine, picker, pictures, proxy, reference, run_files
+from ui import captions_pictures, machine, picker, pictures, proxy, reference, run_files
 from ui.context import AppContext, Services
 from ui.folders import Roots
 from ui.job_pill import pill_html, running_job
 from ui.markup import STATIC_DIR, render, script
-from ui.pages import data, expert, quick, runs, settings, tensorboard
+from ui.pages import captions, data, expert, quick, runs, settings, tensorboard
 from ui.theme import make_theme
 
-PAGES = ("train", "data", "runs", "tensorboard", "settings")
+PAGES = ("train", "data", "captions", "runs", "tensorboard", "settings")
 FAVICON = STATIC_DIR / "favicon.svg"
 COOKIE = "athanor-language"
 YEAR = 365 * 24 * 3600
@@ -73,7 +73,8 @@ def _pages(context: AppContext) -> None:
             quick.build(context)
         with gr.Column(elem_id="view-expert", elem_classes="athanor-page"):
             expert.build(context)
-    for name, page in (("data", data), ("runs", runs), ("tensorboard", tensorboard), ("settings", settings)):
+    pages = {"data": data, "captions": captions, "runs": runs, "tensorboard": tensorboard, "settings": settings}
+    for name, page in pages.items():
         with gr.Column(elem_id=f"page-{name}", elem_classes="athanor-page"):
             page.build(context)
 
@@ -141,9 +142,10 @@ def make_app(services: Services, *, login: tuple[str, str] | None = None, root_p
     _add_languages(app, services)
     app.include_router(run_files.router(lambda: services.watch.runs_dir, _allowed))
     app.include_router(pictures.router(services.finder.scan_of, services.thumbnails, _allowed))
+    app.include_router(captions_pictures.router(services.desks.picture, _allowed))
     app.include_router(reference.router())
     app.include_router(proxy.router(lambda: _tensorboard_address(services), _allowed))
-    css = [STATIC_DIR / name for name in ("shell.css", "runs.css", "expert.css", "data.css")]
+    css = [STATIC_DIR / name for name in ("shell.css", "runs.css", "expert.css", "data.css", "captions.css")]
     for language in languages():
         gr.mount_gradio_app(
             app,

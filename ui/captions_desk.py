@@ -1,39 +1,246 @@
-"""STUB until backend.editing.library stands."""
+"""The folders that are open on the caption page: one library each, shared by all tabs."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import numpy as np
 
-from backend.editing.files import find_caption
-from backend.editing.journal import Change, Journal
+from backend.config import paths
+from backend.config.problems import UserError
+from backend.editing.files import is_same_text
+from backend.editing.library import Applied, Conflict, Library, Reloaded
+from ui.background import Cancelled, Job, Progress, Slot
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+NUM_OPEN = 4
+# A tab that has not asked for so long is closed.
+TAB_SECONDS = 15.0
+# Looking for changes from outside must not keep the disk of a large folder busy.
+LOOK_SECONDS = 3.0
+LOOK_SHARE = 20
+SORTS = ("name", "tags_most", "tags_fewest", "size_most", "size_fewest", "aspect", "caption")
+Ids = np.ndarray[Any, np.dtype[np.int32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A caption as a page wants it, and as the page knew it."""
+
+    row: int
+    text: str
+    before: str
 
 
 @dataclass
 class Desk:
-    root: Path
-    key: str
-    names: list[str] = field(default_factory=list)
-    texts: list[str | None] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    version: int = 1
-    lock: Any = field(default_factory=threading.RLock)
+    """One open folder. Its methods may be called from several threads."""
 
-    def __post_init__(self) -> None:
-        self.journal = Journal(self.root)
-        for path in sorted(self.root.rglob("*")):
-            if path.suffix.lower() in SUFFIXES:
-                self.names.append(path.relative_to(self.root).as_posix())
-                found = find_caption(path.with_suffix(".txt"))
-                self.texts.append(found.text if found else None)
-                with Image.open(path) as image:
-                    self.sizes.append(image.size)
+    key: str
+    library: Library
+    # Differs with every opening, so that a page of before a restart is noticed.
+    first_generation: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    # Captions that were changed here and elsewhere: to be decided by the user.
+    conflicts: dict[int, Conflict] = field(default_factory=dict)
+    tabs: dict[str, float] = field(default_factory=dict)
+    looked: float = 0.0
+    look_seconds: float = 0.0
+
+    @property
+    def generation(self) -> int:
+        """How often the rows were numbered anew. Another opening of the folder counts on."""
+        return self.first_generation + self.library.generation
+
+    @property
+    def version(self) -> str:
+        """What changes with every change of a caption."""
+        return f"{self.generation}.{self.library.version}"
+
+    def order(self, mask: np.ndarray[Any, np.dtype[np.bool_]] | None, sort: str) -> Ids:
+        """Return the rows of a mask, or all, in an order of `SORTS`: int32 (num_rows,)."""
+        library = self.library
+        rows = np.arange(len(library)) if mask is None else np.flatnonzero(mask)
+        kind, _, end = sort.partition("_")
+        if kind == "caption":
+            texts = library.texts
+            return np.array(sorted(rows.tolist(), key=lambda row: (not texts[row], texts[row])), np.int32)
+        values = {
+            "tags": lambda: library.tags.lengths,
+            "size": lambda: library.widths.astype(np.int64) * library.heights,
+            "aspect": lambda: library.widths / np.maximum(1, library.heights),
+        }
+        if kind not in values:
+            return rows.astype(np.int32)
+        found = values[kind]()[rows]
+        return rows[np.argsort(-found if end == "most" else found, kind="stable")].astype(np.int32)
+
+    def edit(self, name: str, edits: Sequence[Edit]) -> Applied:
+        """Change captions as typed, unless another tab or program has changed them since they were shown.
+
+        Raises:
+            UserError: Nothing can be saved.
+        """
+        with self.lock:
+            texts, found, wanted = self.library.texts, [], {}
+            for each in edits:
+                now = texts[each.row]
+                if is_same_text(now, each.before) or is_same_text(now, each.text):
+                    wanted[each.row] = each.text
+                else:
+                    found.append(Conflict(each.row, self.library.names[each.row], each.text, now))
+            applied = self.library.apply(name, wanted, wait=True)
+            self.conflicts = {row: each for row, each in self.conflicts.items() if row not in wanted}
+            self.take(found)
+            self.take(applied.conflicts)
+            return applied
+
+    def apply(self, name: str, edits: Mapping[int, str]) -> Applied:
+        """Change many captions; the files are written in the background.
+
+        Raises:
+            UserError: Nothing can be saved.
+        """
+        with self.lock:
+            applied = self.library.apply(name, edits)
+            self.take(applied.conflicts)
+            return applied
+
+    def take(self, conflicts: Sequence[Conflict]) -> None:
+        """Keep conflicts until the user has decided."""
+        self.conflicts |= {each.row: each for each in conflicts}
+
+    def look(self) -> Reloaded | None:
+        """Take over what others changed in the folder; None when it is too early to look again.
+
+        Raises:
+            UserError: The folder is gone or cannot be read.
+        """
+        with self.lock:
+            began = time.monotonic()
+            if began - self.looked < max(LOOK_SECONDS, LOOK_SHARE * self.look_seconds):
+                return None
+            generation = self.library.generation
+            found = self.library.reload_changed()
+            self.looked = time.monotonic()
+            self.look_seconds = self.looked - began
+            if self.library.generation != generation:
+                self.conflicts.clear()
+            self.take(found.conflicts)
+            return found
+
+    def num_tabs(self, tab: str) -> int:
+        """Take note of a tab, and return how many have the folder open."""
+        now = time.monotonic()
+        with self.lock:
+            self.tabs[tab] = now
+            self.tabs = {each: seen for each, seen in self.tabs.items() if now - seen < TAB_SECONDS}
+            return len(self.tabs)
+
+    def picture(self, row: int) -> tuple[Path, str] | None:
+        """Return where a picture is, and its stamp."""
+        library = self.library
+        return (library.path(row), library.stamps[row]) if 0 <= row < len(library) else None
+
+    def stamp(self, row: int) -> str:
+        """Return a short text that changes with the picture of a row."""
+        library = self.library
+        return f"{zlib.crc32(f'{library.names[row]}|{library.stamps[row]}'.encode('utf-8', 'surrogatepass')):x}"
+
+
+def key_of(root: Path) -> str:
+    """Return a short name of a folder, for addresses."""
+    return hashlib.sha256(str(root).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class Desks:
+    """The folders that are open; the one that was not asked for longest is closed when there are too many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slots: dict[str, Slot[Desk]] = {}
+        self._open: dict[str, Desk] = {}
+
+    def open(self, folder: str, *, again: bool = False, wait: float = 1.0) -> Desk | Progress | Cancelled:
+        """Return a folder's desk, or how far opening it is.
+
+        Raises:
+            UserError: `file_not_found`, `file_unreadable`, or the journal cannot be written.
+        """
+        root = paths.resolve(folder).resolve()
+        key = key_of(root)
+        if not again and (known := self._open.get(key)):
+            self._used(known)
+            return known
+        _check(root)
+        with self._lock:
+            slot = self._slots.setdefault(key, Slot())
+        if again:
+            self.close(key)
+            slot.forget()
+
+        def work(job: Job) -> Desk:
+            return Desk(key, Library(root, progress=job.tell))
+
+        found = slot.get(key, work, wait=wait)
+        if isinstance(found, Desk):
+            self._used(found)
+        return found
+
+    def get(self, folder: str) -> Desk:
+        """Return a folder's desk, however long opening it takes.
+
+        Raises:
+            UserError: As `open`.
+        """
+        while True:
+            found = self.open(folder, wait=60)
+            if isinstance(found, Desk):
+                return found
+
+    def _used(self, desk: Desk) -> None:
+        with self._lock:
+            self._open.pop(desk.key, None)
+            self._open[desk.key] = desk
+            old = list(self._open)[:-NUM_OPEN]
+        for key in old:
+            self.close(key)
+            self._slots[key].forget()
+
+    def close(self, key: str) -> None:
+        """Close a folder: what is not written yet is."""
+        with self._lock:
+            desk = self._open.pop(key, None)
+        if desk is not None:
+            desk.library.close()
+
+    def close_all(self) -> None:
+        """Close all folders."""
+        for key in list(self._open):
+            self.close(key)
+
+    def picture(self, key: str, row: int) -> tuple[Path, str] | None:
+        """Return where a picture of an open folder is, and its stamp."""
+        desk = self._open.get(key)
+        return desk.picture(row) if desk else None
+
+
+def _check(root: Path) -> None:
+    """See that a folder can be opened.
+
+    Raises:
+        UserError: It is not there, it is a file, or nobody may look.
+    """
+    try:
+        if root.is_dir():
+            return
+        exists = root.exists()
+    except OSError as error:
+        raise UserError("file_unreadable", value=str(root), reason=error.strerror or str(error)) from error
+    raise UserError("caption_folder_is_file" if exists else "caption_folder_missing", value=str(root))

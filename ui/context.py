@@ -15,6 +15,7 @@ from backend.config import paths
 from backend.config.messages import translate
 from backend.runs.queue import Queue
 from backend.runs.tensorboard import TensorBoard
+from ui.captions_desk import Desks
 from ui.findings import Finder
 from ui.pictures import Thumbnails
 from ui.settings import SettingsFile
@@ -34,6 +35,7 @@ class Services:
     finder: Finder
     is_remote: bool
     thumbnails: Thumbnails = field(default_factory=Thumbnails)
+    desks: Desks = field(default_factory=Desks)
 
     @classmethod
     def create(cls, runs_dir: Path, *, is_remote: bool = False) -> Services:

@@ -47,16 +47,16 @@ function filterNode() {
   const sort = el("select", { "aria-label": words("sort"), id: "captions-sort", onchange: (event) => { state.sort = event.target.value; keep("sort", state.sort); look(); } }, ...props.value.sorts.map((name) => el("option", { value: name, selected: name === state.sort }, words("sort." + name))));
   const size = el("select", { "aria-label": words("tile_size"), onchange: (event) => { tileSize = Number(event.target.value); keep("size", tileSize); drawGrid(); showPosition(state.at); } }, ...SIZES.map((each, at) => el("option", { value: each, selected: each === tileSize }, words("size." + "smlx"[at]))));
   return el("div", { class: "captions-filter" },
-    el("div", { class: "filter-row" }, input, toggle, sort, size),
+    el("div", { class: "filter-row" }, input, toggle),
     el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), help,
-    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true })));
+    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
 }
 
 function headNode() {
   const path = el("input", { type: "text", id: "captions-folder", class: "data-search", list: "captions-folders", spellcheck: "false", placeholder: words("folder.hint"), "aria-label": words("folder"),
     onchange: () => path.value.trim() && path.value.trim() !== state.folder && openFolder(path.value.trim()), onkeydown: (event) => event.key === "Enter" && openFolder(path.value.trim()) });
   return el("header", { class: "captions-head" },
-    el("div", { class: "captions-folder", id: "captions-folder-box" }, path, el("datalist", { id: "captions-folders", "data-part": "folders" }), el("button", { type: "button", class: "plain-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("browse"))),
+    el("div", { class: "captions-folder", id: "captions-folder-box" }, path, el("datalist", { id: "captions-folders", "data-part": "folders" }), el("button", { type: "button", class: "small-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("browse"))),
     el("span", { class: "captions-saved", role: "status", "data-part": "saved" }),
     el("div", { class: "captions-tools head-tools", "data-part": "head-tools", hidden: true },
       iconButton("\u21b6", words("undo"), () => travel("undo"), { id: "captions-undo", disabled: true }), iconButton("\u21b7", words("redo"), () => travel("redo"), { id: "captions-redo", disabled: true }),
@@ -93,12 +93,12 @@ function showEmpty(folders, text = "") {
 }
 
 let opening = 0;
-async function openFolder(path, again = false) {
+async function openFolder(path, again = false, why = "") {
   if (!path) return;
-  await save();
+  if (path !== state.folder || again) await save();
   const mine = ++opening;
   say("");
-  const places = again ? { at: state.at } : {};
+  const places = path === state.folder ? { name: currentRow()?.name, why } : {};
   for (let first = true; ; first = false) {
     const answer = await Promise.resolve(server.open({ folder: path, again: again && first })).catch(() => null);
     if (mine !== opening) return;
@@ -108,7 +108,7 @@ async function openFolder(path, again = false) {
   }
 }
 
-async function opened(answer, { at = 0 }) {
+async function opened(answer, { name = "", why = "" }) {
   const same = state.folder === answer.folder;
   Object.assign(state, { folder: answer.folder, info: answer, version: answer.version, at: 0, anchor: 0, line: 0 });
   state.rows.clear();
@@ -117,19 +117,26 @@ async function opened(answer, { at = 0 }) {
   tagList.chosen.clear();
   for (const { node } of tiles.values()) node.remove();
   tiles.clear();
-  if (!same) { unsaved.clear(); state.filter = kept("folder", "") === answer.folder ? kept("filter", "") : ""; }
+  if (!same) { state.filter = kept("folder", "") === answer.folder ? kept("filter", "") : ""; }
   keep("folder", answer.folder);
   root.querySelector("#captions-folder").value = answer.folder;
   root.querySelector("#captions-filter").value = state.filter;
   part("body").hidden = part("head-tools").hidden = part("panes").hidden = false;
   part("empty").hidden = true;
-  showHistory(answer.history);
-  showSaved("saved", words("saved.all"));
-  for (const text of answer.notes) say(text, "warning");
+  unsaved.clear();
+  if (why || answer.notes.length) say([why, ...answer.notes].filter(Boolean).join("\n"), "warning");
+  took(answer);
   await look({ stay: false });
-  if (at) go(at);
+  await goToName(name);
   await takeUpUnsaved();
-  part("grid").focus({ preventScroll: true });
+  const busy = typing({ target: document.activeElement ?? document.body });
+  if (!busy || busy.id === "captions-folder") part("grid").focus({ preventScroll: true });
+}
+
+async function goToName(name) {
+  const found = name ? await ask("find", { names: [name] }) : null;
+  const position = found?.ids ? state.ids.indexOf(found.ids[name] ?? -1) : -1;
+  if (position > 0) go(position);
 }
 
 // What an earlier page could not save is saved now, unless the file has changed since.
@@ -142,19 +149,26 @@ async function takeUpUnsaved() {
 }
 
 // Once in a while: has something changed outside, or in another tab?
+const tabName = sessionStorage.getItem("athanor.tab") ?? Math.random().toString(36).slice(2);
+sessionStorage.setItem("athanor.tab", tabName);
 let isPolling = false;
+let noted = "";
 async function poll() {
-  if (isPolling || !state.info || document.body.dataset.page !== "captions" || document.hidden || !element.isConnected) return;
+  if (isPolling || isSaving || !state.info || document.body.dataset.page !== "captions" || document.hidden || !element.isConnected) return;
   isPolling = true;
-  const [first, last] = inSight();
-  const answer = await Promise.resolve(server.poll({ folder: state.folder, version: state.version, ids: [...state.ids.subarray(first, last), ...(currentId() === null ? [] : [currentId()])].slice(0, 300), unsaved: [...unsaved.keys()] })).catch(() => null);
+  const { folder, info } = state;
+  const answer = await Promise.resolve(server.poll({ folder, generation: info.generation, tab: tabName })).catch(() => null);
   isPolling = false;
-  if (!answer) return showSaved("failed", words("unreachable"));
-  if (answer.error) return say(answer.error, "error", button(words("reopen"), () => openFolder(state.folder, true)));
-  if (answer.others) say(answer.others, "warning");
-  if (answer.closed) return openFolder(state.folder);
-  if (answer.version !== state.version) took(answer);
-  if (answer.outside) say(answer.outside, "warning");
+  if (folder !== state.folder || info !== state.info) return;
+  if (!answer) return showSaved("failed", words("unreachable.short"));
+  if (answer.error) { if (noted !== answer.error) say(answer.error, "error", button(words("reopen"), () => openFolder(state.folder, true))); noted = answer.error; return; }
+  if (answer.renumbered) return openFolder(state.folder, false, words("renumbered"));
+  if (unsaved.size && !isSaving) save();
+  if (answer.version !== state.version) took({ ...answer, touched: null });
+  else tellSaving(answer);
+  const text = answer.notes.join("\n");
+  if (text && text !== noted) say(text, "warning");
+  noted = text;
 }
 
 async function start({ stay = false } = {}) {
@@ -173,6 +187,7 @@ async function pasteInto(text) {
 }
 
 const typing = (event) => event.target.closest("input, textarea, select, [contenteditable]");
+const LARGE_KEYS = { ArrowLeft: () => go(state.at - 1), ArrowRight: () => go(state.at + 1), Escape: () => showLarge(false), v: () => showLarge(false) };
 function pageKey(event) {
   if (document.body.dataset.page !== "captions" || !state.info || document.querySelector("dialog[open]")) return;
   const command = (event.ctrlKey || event.metaKey) && !event.altKey;
@@ -181,6 +196,7 @@ function pageKey(event) {
   if (command && empty && !event.shiftKey && event.key === "z") travel("undo");
   else if (command && empty && (event.key === "y" || (event.shiftKey && event.key.toLowerCase() === "z"))) travel("redo");
   else if (command && event.key === "s") save();
+  else if (root.classList.contains("is-large") && !busy && !event.target.closest(".chip") && LARGE_KEYS[event.key]) LARGE_KEYS[event.key]();
   else if (event.altKey && (event.key === "PageDown" || event.key === "PageUp") && !event.ctrlKey) {
     const field = busy?.id;
     go(state.at + (event.key === "PageDown" ? 1 : -1));

@@ -221,12 +221,12 @@ function conflictNode(row) {
   if (!conflict) return null;
   const end = (mine) => async () => {
     state.conflicts.delete(row.id);
-    if (mine) editRow(row.id, conflict.mine);
-    await save();
+    if (mine && conflict.mine !== row.text) { editRow(row.id, conflict.mine); await save(); }
+    else { const answer = await ask("settle", { row: row.id }); if (answer && !answer.error) took(answer); }
     refresh();
     drawEditor(true);
   };
-  return el("section", { class: "caption-conflict", role: "alert" }, el("p", {}, words(conflict.gone ? "conflict.gone" : "conflict")),
+  return el("section", { class: "caption-conflict", role: "alert", tabindex: "-1" }, el("p", {}, words(conflict.gone ? "conflict.gone" : "conflict")),
     el("h5", {}, words("conflict.theirs")), el("p", { class: "preview-text" }, conflict.text || "\u2014"),
     el("h5", {}, words("conflict.mine")), el("p", { class: "preview-text" }, conflict.mine || "\u2014"),
     el("div", { class: "captions-tools" }, button(words("conflict.take_theirs"), end(false)), button(words("conflict.take_mine"), end(true))));
@@ -262,10 +262,12 @@ function drawEditor(force = false) {
   const typing = box.contains(document.activeElement) && document.activeElement.matches("input, textarea") ? document.activeElement : null;
   if (!force && typing && box.dataset.row === String(isMany ? "many" : currentId()) && (typing.value || typing.matches("textarea, .chip-input"))) return showTokens(row);
   drawn = key;
+  const chip = box.contains(document.activeElement) && !typing ? document.activeElement.closest(".chip")?.dataset.at : undefined;
   box.dataset.row = String(isMany ? "many" : currentId());
   if (isMany) manyNode(box);
   else box.replaceChildren(...(row ? oneNode(row) : []).filter(Boolean));
   if (typing?.id) box.querySelector("#" + typing.id)?.focus();
+  if (chip !== undefined) box.querySelector(`.chip[data-at="${chip}"]`)?.focus();
 }
 
 function showTokens(row) {
@@ -277,8 +279,12 @@ function showTokens(row) {
 
 function oneNode(row) {
   const large = root.classList.contains("is-large");
-  const picture = el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title: words(large ? "large.close" : "large.open"), "aria-label": words(large ? "large.close" : "large.open") },
-    el("img", { src: address(row, large ? 1536 : 768), alt: row.name }));
+  const source = address(row, large ? 1536 : 768);
+  const old = part("editor").querySelector(".caption-picture");
+  const title = words(large ? "large.close" : "large.open");
+  // The same picture is not drawn again: it would flicker.
+  const picture = old?.firstElementChild.getAttribute("src") === source ? old
+    : el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name }));
   const tags = splitTags(currentLine(row));
   const editor = state.mode === "text" ? [textBox(row)] : [chipList(tags.map((tag, at) => chipNode(tag, at))), addBox()];
   setTimeout(() => showTokens(currentRow()));

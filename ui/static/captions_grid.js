@@ -1,11 +1,11 @@
 // The grid: only the tiles in sight exist, however many pictures there are. Selection as in a file manager.
 const GAP = 8;
-const LABEL = 44;
+const LABEL = 42;
 const tiles = new Map();
 const layout = { columns: 1, width: 160, height: 204 };
 const address = (row, size) => `../captions/pictures/${state.info.key}/${row.id}?size=${size}&v=${row.stamp}`;
-const SIZES = [96, 144, 208, 320];
-let tileSize = Number(kept("size", 144));
+const SIZES = [84, 116, 184, 300];
+let tileSize = Number(kept("size", 116));
 
 function measure() {
   const box = part("grid");

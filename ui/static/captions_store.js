@@ -36,9 +36,12 @@ function say(text, kind = "", ...tools) {
   box.replaceChildren(el("span", {}, text), ...tools, ...(text ? [iconButton("\u00d7", words("close"), () => say(""))] : []));
 }
 
+// An answer of another time than the rows of the page opens the folder again: what is not saved is taken along by name.
 async function ask(method, argument = {}) {
-  const answer = await Promise.resolve(server[method]({ folder: state.folder, ...argument })).catch(() => null);
-  if (!answer) say(words("unreachable"), "error");
+  const generation = state.info?.generation;
+  const answer = await Promise.resolve(server[method]({ folder: state.folder, generation, ...argument })).catch(() => null);
+  if (!answer) { showSaved("failed"); say(words("unreachable"), "error"); }
+  else if (answer.renumbered) { if (generation === state.info?.generation) openFolder(state.folder); return null; }
   else if (answer.error) say(answer.error, "error");
   return answer;
 }
@@ -84,16 +87,28 @@ async function sendUnsaved() {
     storeUnsaved();
     took(answer);
   }
-  showSaved(state.conflicts.size ? "conflict" : "saved");
 }
 
 function settle(edit, answer) {
   const now = unsaved.get(edit.row);
   const theirs = answer.conflicts.find((conflict) => conflict.id === edit.row);
-  if (theirs) state.conflicts.set(edit.row, { ...theirs, mine: now?.text ?? edit.text });
+  if (theirs && now) theirs.mine = now.text;
   if (theirs || now?.text === edit.text) unsaved.delete(edit.row);
   else if (now) now.before = edit.text;
-  if (theirs) { const row = state.rows.get(edit.row); if (row) row.text = theirs.text; }
+  const row = state.rows.get(edit.row);
+  if (theirs && row) row.text = theirs.text;
+}
+
+// Says how far saving is: what this page has not sent, what the server has not written, what could not be written.
+function tellSaving(answer) {
+  if (unsaved.size) return;
+  if (answer.num_failed) {
+    showSaved("failed");
+    const text = answer.failed[0] + (answer.num_failed > 1 ? "\n" + words("failed.more", { num: many(answer.num_failed - 1) }) : "");
+    say(text, "error", button(words("retry"), async () => { const done = await ask("retry"); if (done && !done.error) { say(""); took(done); } }, { "data-tool": "retry" }));
+  } else if (answer.pending) showSaved("waiting", words("saved.pending", { num: many(answer.pending) }));
+  else if (state.conflicts.size) showSaved("conflict", words("saved.conflicts", { num: many(state.conflicts.size) }));
+  else showSaved("saved");
 }
 
 // Takes over what every change answers with: rows that differ now, the version, what can be undone.
@@ -102,7 +117,14 @@ function took(answer) {
   if (answer.touched === null) for (const id of state.rows.keys()) state.stale.add(id);
   else for (const id of answer.touched ?? []) state.stale.add(id);
   if (answer.version !== undefined) state.version = answer.version;
+  if (answer.conflicts) {
+    const mine = new Map([...state.conflicts].map(([id, conflict]) => [id, conflict.mine]));
+    const hadConflict = state.conflicts.has(currentId());
+    state.conflicts = new Map(answer.conflicts.map((conflict) => [conflict.id, { ...conflict, mine: mine.get(conflict.id) ?? conflict.mine }]));
+    if (!hadConflict && state.conflicts.has(currentId())) { drawEditor(true); part("editor").querySelector(".caption-conflict")?.focus(); }
+  }
   if (answer.history) showHistory(answer.history);
+  if (answer.pending !== undefined) tellSaving(answer);
   refresh();
 }
 

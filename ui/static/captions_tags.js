@@ -1,6 +1,6 @@
 // The tags of the whole folder with their counts: to filter by, to add, to rename, delete and merge everywhere.
 const tagList = { search: "", sort: kept("tagsort", "count"), click: kept("tagclick", "filter"), chosen: new Set(), offset: 0, answer: null };
-const quoted = (tag) => `tag:"${tag.replaceAll('"', '\\"')}"`;
+const quoted = (tag) => `tag:"${tag.replace(/[\\*?"\u201c\u201d]/g, "\\$&")}"`;
 
 async function loadTags(offset = 0) {
   if (!state.info || document.body.dataset.page !== "captions") return;

@@ -1,0 +1,235 @@
+"""The caption page in a real browser: keyboard, selection, filter, batch, undo, reload, and what goes wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from live_app import App
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+OpenPage = Callable[..., Page]
+KeepPicture = Callable[[Page, str], None]
+EVIL = "<img src=x onerror=alert(1)>, `${alert(1)}`"
+SECOND = 1000
+
+
+@pytest.fixture
+def pictures(app: App, tmp_path: Path) -> Path:
+    folder = tmp_path / "my pictures 图"
+    (folder / "more").mkdir(parents=True)
+    for number in range(24):
+        place = folder / ("more" if number % 3 == 2 else "") / f"{number:02}.jpg"
+        Image.new("RGB", ((96, 64), (64, 96))[number % 2], (number * 10, 120, 200 - number * 6)).save(place)
+        if number:
+            text = f"cat, tag{number % 4}, blue_sky" if number != 5 else EVIL
+            place.with_suffix(".txt").write_bytes(text.encode())
+    return folder
+
+
+@pytest.fixture
+def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
+    return opened(open_page(f"{app.url}/en/#captions"), pictures)
+
+
+def opened(page: Page, folder: Path) -> Page:
+    page.fill("#captions-folder", str(folder))
+    page.press("#captions-folder", "Enter")
+    expect(page.locator(".caption-tile .tile-name").first).to_have_text("00.jpg")
+    return page
+
+
+def counts(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.locator('[data-part="counts"]')).to_contain_text(text)
+
+
+def chips(page: Page) -> list[str]:
+    return page.locator(".caption-editor .chip > span").all_text_contents()
+
+
+def go_to(page: Page, name: str) -> None:
+    page.locator(".caption-tile", has_text=name).click()
+    expect(page.locator(".caption-head strong")).to_have_text(name)
+
+
+def saved(page: Page) -> None:
+    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))
+
+
+def test_a_caption_is_edited_by_keyboard_saved_and_taken_back(page: Page, pictures: Path) -> None:
+    counts(page, "24 pictures")
+    assert page.locator(".caption-tile img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".caption-head strong")).to_have_text("01.jpg")
+    page.keyboard.press("Enter")
+    page.keyboard.type("new tag, cat")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip")).to_have_count(4)
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "cat, tag1, blue_sky, new tag"
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Alt+Home")
+    expect(page.locator(".chip > span").first).to_have_text("new tag")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Delete")
+    expect(page.locator(".chip")).to_have_count(3)
+    page.keyboard.press("F2")
+    page.keyboard.type("other")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip > span").nth(1)).to_have_text("other")
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "new tag, other, blue_sky"
+    for _ in range(4):
+        page.keyboard.press("Control+z")
+        page.wait_for_timeout(300)
+    expect(page.locator(".chip > span")).to_have_text(["cat", "tag1", "blue_sky"])
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "cat, tag1, blue_sky"
+    page.keyboard.press("Control+y")
+    expect(page.locator(".chip > span")).to_have_text(["cat", "tag1", "blue_sky", "new tag"])
+    page.locator("#captions-tab-history").click()
+    expect(page.locator(".captions-history li")).to_have_count(4)
+
+
+def test_text_is_saved_while_it_is_typed_and_found_again(page: Page, pictures: Path) -> None:
+    go_to(page, "05.jpg" if (pictures / "05.jpg").is_file() else "more/05.jpg")
+    assert chips(page) == [tag.strip() for tag in EVIL.split(",")]
+    page.get_by_role("button", name="Text", exact=True).click()
+    box = page.locator("#captions-text")
+    expect(box).to_be_focused()
+    expect(box).to_have_value(EVIL)
+    box.fill("a cat sits 在窗边")
+    saved(page)
+    assert next(pictures.rglob("05.txt")).read_text(encoding="utf-8") == "a cat sits 在窗边"
+    page.reload()
+    expect(page.locator("#captions-folder")).to_have_value(str(pictures), timeout=20 * SECOND)
+    expect(page.locator(".caption-tile", has_text="05.jpg").locator(".tile-text")).to_have_text("a cat sits 在窗边")
+
+
+def test_many_are_selected_as_in_a_file_manager_and_edited_at_once(page: Page, pictures: Path) -> None:
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    counts(page, "3 selected")
+    page.locator(".caption-tile", has_text="06.jpg").click(modifiers=["Control"])
+    counts(page, "4 selected")
+    expect(page.locator(".caption-editor .chip", has_text="cat")).to_contain_text("3 / 4")
+    page.locator(".caption-tile", has_text="01.jpg").click()
+    page.locator(".caption-tile", has_text="04.jpg").click(modifiers=["Shift"])
+    counts(page, re.compile("[34] selected"))
+    page.keyboard.press("Control+a")
+    counts(page, "24 selected")
+    page.keyboard.press("Escape")
+    expect(page.locator('[data-part="counts"]')).not_to_contain_text("selected")
+
+
+def test_changes_from_outside_are_shown_and_never_overwritten(page: Page, pictures: Path) -> None:
+    go_to(page, "01.jpg")
+    page.keyboard.press("t")
+    box = page.locator("#captions-text")
+    box.press("End")
+    (pictures / "01.txt").write_text("theirs", encoding="utf-8")
+    box.fill("mine")
+    conflict = page.locator(".caption-conflict")
+    expect(conflict).to_contain_text("theirs")
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "theirs"
+    conflict.get_by_role("button", name="Write mine").click()
+    expect(conflict).to_have_count(0)
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "mine"
+    (pictures / "03.txt").write_text("from outside", encoding="utf-8")
+    expect(page.locator(".caption-tile", has_text="03.jpg").locator(".tile-text")).to_have_text(
+        "from outside", timeout=15 * SECOND
+    )
+    Image.new("RGB", (32, 32)).save(pictures / "99.jpg")
+    expect(page.locator(".caption-tile", has_text="99.jpg")).to_be_visible(timeout=15 * SECOND)
+
+
+def test_a_folder_that_is_not_there_or_goes_away_is_said_in_plain_words(
+    app: App, open_page: OpenPage, pictures: Path
+) -> None:
+    page = open_page(f"{app.url}/en/#captions")
+    page.fill("#captions-folder", str(pictures / "none"))
+    page.press("#captions-folder", "Enter")
+    expect(page.locator(".captions-note.is-error")).to_contain_text("There is no folder")
+    opened(page, pictures)
+    go_to(page, "01.jpg")
+    pictures.rename(pictures.with_name("away"))
+    page.keyboard.press("Enter")
+    page.keyboard.type("kept")
+    page.keyboard.press("Enter")
+    expect(page.locator(".captions-note.is-error")).to_contain_text("no longer there")
+    expect(page.locator(".captions-saved")).to_have_text("Not saved")
+    pictures.with_name("away").rename(pictures)
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "cat, tag1, blue_sky, kept"
+
+
+def test_a_filter_finds_errors_are_shown_at_their_place_and_tags_filter_by_click(page: Page) -> None:
+    box = page.locator("#captions-filter")
+    box.fill("tag:tag1 and not name:2*")
+    counts(page, "4 of 24 pictures")
+    box.fill("tag:tag1 and (tag:cat")
+    expect(page.locator(".filter-error mark")).to_have_text("(")
+    expect(page.locator(".filter-error")).to_contain_text("bracket")
+    box.fill("untagged")
+    counts(page, "1 of 24 pictures")
+    expect(page.locator(".filter-error")).to_be_hidden()
+    box.fill("")
+    counts(page, "24 pictures")
+    page.locator('.tag-main[data-tag="tag1"]').click()
+    counts(page, "5 of 24 pictures")
+    page.locator('.tag-main[data-tag="cat"]').click(modifiers=["Shift"])
+    counts(page, "0 of 24 pictures")
+    expect(box).to_have_value('tag:"tag1" and not tag:"cat"')
+    page.locator('.tag-main[data-tag="cat"]').click(modifiers=["Shift"])
+    page.locator('.tag-main[data-tag="tag1"]').click()
+    expect(box).to_have_value("")
+    page.locator("#captions-tag-search").fill("sky")
+    expect(page.locator(".all-tags .tag-main")).to_have_count(1)
+    expect(page.locator(".all-tags .tag-main b")).to_have_text("22")
+
+
+def test_tags_are_renamed_merged_and_deleted_everywhere(page: Page, pictures: Path) -> None:
+    page.get_by_label("Choose tag1").check(force=True)
+    page.get_by_label("Choose tag2").check(force=True)
+    page.locator("[data-tool=rename]").click()
+    page.locator("#captions-asked").fill("merged")
+    page.keyboard.press("Enter")
+    expect(page.locator(".captions-note")).to_contain_text("11 captions changed")
+    expect(page.locator('.tag-main[data-tag="merged"] b')).to_have_text("11")
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "cat, merged, blue_sky"
+    page.get_by_label("Choose cat", exact=True).check(force=True)
+    page.locator("[data-tool=delete]").click()
+    expect(page.locator('.tag-main[data-tag="cat"]')).to_have_count(0)
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "merged, blue_sky"
+    page.locator("[data-tool=undo-done]").click()
+    expect(page.locator('.tag-main[data-tag="cat"] b')).to_have_text("22")
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "cat, merged, blue_sky"
+
+
+def test_a_batch_says_what_it_will_change_before_it_does(page: Page, pictures: Path) -> None:
+    page.locator("#captions-filter").fill("not tag:tag1")
+    counts(page, "19 of 24 pictures")
+    page.locator("#captions-tab-batch").click()
+    page.locator("#captions-operation").select_option("add")
+    page.locator("#captions-batch-tags").fill("animal, cat")
+    page.locator("#captions-batch-position").select_option("start")
+    page.locator("#captions-scope").select_option("shown")
+    expect(page.locator(".batch-count")).to_have_text("Changes 19 of 19 captions")
+    example = page.locator(".batch-examples li", has_text="03.jpg")
+    expect(example.locator("ins")).to_have_text("animal")
+    page.locator("#captions-apply").click()
+    expect(page.locator(".captions-note")).to_contain_text("19 captions changed")
+    saved(page)
+    assert (pictures / "00.txt").read_text(encoding="utf-8") == "animal, cat"
+    assert (pictures / "03.txt").read_text(encoding="utf-8") == "animal, cat, tag3, blue_sky"
+    expect(page.locator(".batch-count")).to_have_text("Changes none of 19 captions")
+    page.locator("#captions-undo").click()
+    expect(page.locator(".captions-note")).to_contain_text("Undone")
+    saved(page)
+    assert not (pictures / "00.txt").exists()

@@ -1,0 +1,40 @@
+"""Which words the caption page needs, and what its filter can do."""
+
+from __future__ import annotations
+
+# Locale keys behind "captionpage.".
+TEXTS = (
+    "close", "cancel", "ok", "unreachable", "saved.saved", "saved.all", "saved.waiting", "saved.failed",
+    "saved.conflict", "no_caption", "grid", "none", "tokens", "tokens.over", "spell", "remove_tag", "edit_tag",
+    "tags", "add_tag", "add_to_selected", "caption", "lines", "line", "conflict", "conflict.gone", "conflict.theirs",
+    "conflict.mine", "conflict.take_theirs", "conflict.take_mine", "mode.tags", "mode.text", "large.open",
+    "large.close", "previous", "next", "many", "many.help", "deselect", "tags.all", "tags.num", "tags.search",
+    "tags.more", "tags.choose", "tags.without", "tags.merge", "tags.rename", "tags.delete", "tags.none",
+    "tags.merge.into", "tags.rename.to", "tags.sort", "tags.sort.count", "tags.sort.name", "tags.sort.shown",
+    "tags.sort.rare", "tags.click", "tags.click.filter", "tags.click.add", "tags.help.filter", "tags.help.add",
+    "hints", "highlight", "highlight.hint", "batch.count", "batch.nothing", "batch.operation", "batch.scope",
+    "batch.apply", "scope.all", "scope.shown", "scope.selected", "undo", "redo", "undo.force", "history.pictures",
+    "history.none", "history.help", "filter", "filter.hint", "filter.help", "filter.help.open", "filter.again",
+    "sort", "tile_size", "size.s", "size.m", "size.l", "size.x", "num", "num.shown", "num.selected", "num.at",
+    "folder", "folder.hint", "browse", "reopen", "tagging", "panes", "pane.grid", "pane.side", "pane.tags",
+    "tab.picture", "tab.batch", "tab.history", "empty", "empty.help", "empty.choose",
+    "failed.more", "retry", "saved.pending", "saved.conflicts", "unreachable.short", "renumbered",
+    "sort.name", "sort.tags_most", "sort.tags_fewest", "sort.size_most", "sort.size_fewest", "sort.aspect",
+    "sort.caption",
+)  # fmt: skip
+# A filter, and the key of what it finds, behind "captionpage.example.".
+EXAMPLES = (
+    ('tag:"long hair"', "tag"),
+    ("tag:*hair", "wild"),
+    ("caption:smile", "caption"),
+    ("not tag:solo", "not"),
+    ("tag:cat or (tag:dog and not tag:wolf)", "brackets"),
+    ("name:img_0*", "name"),
+    ("path:portraits/", "path"),
+    ("tags: < 5", "tags"),
+    ("tokens: > 75", "tokens"),
+    ("size: < 512", "size"),
+    ("aspect: > 16:9", "aspect"),
+    ("untagged", "untagged"),
+    ("changed", "changed"),
+)

@@ -1,0 +1,101 @@
+"""What the caption page is told: rows, history and progress, in the words of a language."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from backend.config.messages import translate
+from backend.config.model import ModelSection
+from backend.editing.journal import Action
+from backend.editing.library import Conflict
+from backend.families.tokens import TokenCounter
+from ui import quick_plan, wording
+from ui.background import Cancelled, Progress
+from ui.captions_desk import Desk
+
+Data = dict[str, Any]
+NUM_ACTIONS = 200
+# More rows than this are not named one by one: the page asks anew for those in sight.
+NUM_TOUCHED = 2000
+
+
+def packed(ids: Iterable[int] | np.ndarray[Any, Any]) -> str:
+    """Return rows as base64 of little-endian int32: a hundred thousand of them are half a megabyte."""
+    numbers = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, np.int32)
+    return base64.b64encode(numbers.astype("<i4").tobytes()).decode("ascii")
+
+
+def unpacked(text: str, num_rows: int) -> list[int]:
+    """Return the rows that a page names; those that do not exist are left out."""
+    numbers = np.frombuffer(base64.b64decode(text), dtype="<i4")
+    return [int(number) for number in numbers[(numbers >= 0) & (numbers < num_rows)]]
+
+
+def counter_of(data: Data) -> TokenCounter:
+    """Return what counts tokens as the draft's base model does; as SD 1.5 where the draft is not valid."""
+    try:
+        model = ModelSection.model_validate(data.get("model", {}))
+    except ValidationError:
+        model = ModelSection()
+    return TokenCounter.of(model, is_weighted=bool(data.get("data", {}).get("weighted_captions")))
+
+
+def trigger_words(data: Data) -> frozenset[str]:
+    """Return the trigger words of the draft, in small letters."""
+    rows = quick_plan.datasets(data)
+    words = [data.get("data", {}).get("trigger_word"), *(row.get("trigger_word") for row in rows)]
+    return frozenset(str(word).strip().lower() for word in words if word and str(word).strip())
+
+
+def row_data(desk: Desk, row: int, num_tokens: int, limit: int, facts: Mapping[str, Data]) -> Data:
+    """Return one row as the page shows it. `facts`: what is to be told of its tags, by tag."""
+    library = desk.library
+    return {
+        "id": row,
+        "name": library.names[row],
+        "path": str(library.path(row)),
+        "width": int(library.widths[row]),
+        "height": int(library.heights[row]),
+        "text": library.texts[row],
+        "tokens": num_tokens,
+        "limit": limit,
+        "stamp": desk.stamp(row),
+        "facts": dict(facts),
+    }
+
+
+def conflict_data(conflicts: Iterable[Conflict]) -> list[Data]:
+    """Return captions that were changed here and elsewhere."""
+    return [
+        {"id": each.row, "name": each.name, "text": each.theirs, "mine": each.ours, "gone": not each.theirs}
+        for each in conflicts
+    ]
+
+
+def history_data(actions: Sequence[Action], language: str) -> Data:
+    """Return the history, newest first, and what undo and redo would do."""
+    standing = [action.name for action in actions if not action.is_undone]
+    undone = [action.name for action in actions if action.is_undone]
+    items = [
+        {
+            "name": action.name,
+            "num": action.num_changes,
+            "when": wording.when(action.time),
+            "is_undone": action.is_undone,
+            "skipped": [each.problem.text(language) for each in action.skipped[:3]],
+        }
+        for action in actions
+    ]
+    return {"undo": standing[0] if standing else "", "redo": undone[-1] if undone else "", "items": items}
+
+
+def opening(found: Progress | Cancelled, language: str) -> str:
+    """Return how far the opening of a folder is."""
+    if isinstance(found, Progress) and found.num_total:
+        return translate("captionpage.opening.of", language, num=f"{found.num_done:,}", total=f"{found.num_total:,}")
+    return translate("captionpage.opening", language)

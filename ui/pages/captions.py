@@ -1,0 +1,358 @@
+"""The caption page: a folder of pictures to read, tag, filter and correct; every change is saved and undoable."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import numpy as np
+
+from backend.config import paths
+from backend.config.problems import UserError
+from backend.editing.filter import Everything, FilterError, parse
+from backend.editing.journal import FilesChangedOutside
+from backend.editing.library import Applied
+from backend.editing.matching import evaluate
+from ui import captions_view, quick_plan
+from ui.captions_batch import OPERATIONS, change_of, described
+from ui.captions_desk import SORTS, Desk, Edit
+from ui.captions_texts import EXAMPLES, TEXTS
+from ui.markup import plain, script
+
+if TYPE_CHECKING:
+    from ui.context import AppContext
+
+Data = dict[str, Any]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Method = Callable[["CaptionsPage", Data], Data]
+NUM_TAGS = 300
+NUM_COMMON = 200
+NUM_SUGGESTED = 12
+NUM_EXAMPLES = 20
+NUM_NAMED = 80
+
+
+def answered(method: Method) -> Method:
+    """Answer with `error` in words where the method raises a UserError."""
+
+    @wraps(method)
+    def call(page: CaptionsPage, request: Data) -> Data:
+        try:
+            return method(page, request)
+        except UserError as error:
+            return {"error": error.problem.text(page.context.language)}
+
+    return call
+
+
+def at_desk(method: Callable[[CaptionsPage, Desk, Data], Data]) -> Method:
+    """Hand the method the open folder; `renumbered` is the answer where the page's rows are those of another time."""
+
+    @wraps(method)
+    def call(page: CaptionsPage, request: Data) -> Data:
+        desk = page.desks.get(str(request["folder"]))
+        if request.get("generation", desk.generation) != desk.generation:
+            return {"renumbered": True}
+        return method(page, desk, request)
+
+    return answered(call)
+
+
+class CaptionsPage:
+    """What the page's script asks for. A request names the folder and the generation of its rows."""
+
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
+        self.desks = context.services.desks
+
+    @answered
+    def places(self, _request: Data) -> Data:
+        """Return the folders that one may want to open: those of the draft's data sets."""
+        found = []
+        for row in quick_plan.datasets(self.context.draft.data):
+            path = str(row.get("path") or "").strip()
+            if path and not paths.is_address(path) and paths.resolve(path).is_dir():
+                found.append(
+                    {"path": str(paths.resolve(path)), "title": row.get("name") or Path(path).name, "note": ""}
+                )
+        return {"folders": found}
+
+    @answered
+    def open(self, request: Data) -> Data:
+        """Open a folder, or tell how far opening it is."""
+        found = self.desks.open(str(request["folder"]), again=bool(request.get("again")))
+        if not isinstance(found, Desk):
+            return {"waiting": captions_view.opening(found, self.context.language)}
+        library = found.library
+        problems = [*library.folder_problems, *library.problems.values()]
+        return {
+            "key": found.key,
+            "folder": str(library.root),
+            "num": len(library),
+            "generation": found.generation,
+            "notes": [problem.text(self.context.language) for problem in problems[:3]],
+            **self._told(found),
+        }
+
+    @at_desk
+    def view(self, desk: Desk, request: Data) -> Data:
+        """Return the rows that match the filter, in the wanted order."""
+        mask, problem = self._mask(desk, request)
+        if problem:
+            return {"problem": problem}
+        rows = desk.order(mask, str(request["sort"]))
+        return {"ids": captions_view.packed(rows), "version": desk.version, "problem": None}
+
+    @at_desk
+    def rows(self, desk: Desk, request: Data) -> Data:
+        """Return some rows as they are shown."""
+        return {"rows": self._rows(desk, [int(row) for row in request["ids"]])}
+
+    @at_desk
+    def edit(self, desk: Desk, request: Data) -> Data:
+        """Save captions as typed; those that somebody else changed meanwhile are conflicts."""
+        edits = [Edit(int(each["row"]), str(each["text"]), str(each["before"])) for each in request["edits"]]
+        names = [desk.library.names[each.row] for each in edits]
+        t = self.context.t
+        one = len(edits) == 1
+        name = t("captionpage.action.edit", name=names[0]) if one else t("captionpage.action.edits", num=len(edits))
+        desk.edit(name, edits)
+        return {"rows": self._rows(desk, [each.row for each in edits]), "touched": [], **self._told(desk)}
+
+    @at_desk
+    def settle(self, desk: Desk, request: Data) -> Data:
+        """Leave a caption as it is in the file: the user has seen that it was changed outside."""
+        desk.conflicts.pop(int(request["row"]), None)
+        return self._told(desk)
+
+    @at_desk
+    def retry(self, desk: Desk, _request: Data) -> Data:
+        """Try again to write what could not be written."""
+        desk.library.retry(self.context.t("captionpage.action.retry"))
+        desk.library.journal.wait()
+        return self._told(desk)
+
+    @at_desk
+    def undo(self, desk: Desk, request: Data) -> Data:
+        """Take back the last change."""
+        return self._travel(desk, desk.library.undo, "undo", request)
+
+    @at_desk
+    def redo(self, desk: Desk, request: Data) -> Data:
+        """Do again what was taken back."""
+        return self._travel(desk, desk.library.redo, "redo", request)
+
+    def _travel(self, desk: Desk, turn: Callable[..., Applied | None], kind: str, request: Data) -> Data:
+        try:
+            applied = turn("overwrite" if request.get("force") else "refuse")
+        except FilesChangedOutside as error:
+            return {"external": True, "text": error.problem.text(self.context.language)}
+        t = self.context.t
+        if applied is None or applied.action is None:
+            key = "captionpage.nothing_to_undo" if kind == "undo" else "captionpage.nothing_to_redo"
+            return {"done": t(key), "touched": [], **self._told(desk)}
+        key = "captionpage.undone" if kind == "undo" else "captionpage.redone"
+        return {"done": t(key, name=applied.action.name), **self._touched(applied.rows), **self._told(desk)}
+
+    @at_desk
+    def find(self, desk: Desk, request: Data) -> Data:
+        """Return the rows of pictures by name."""
+        found = {str(name): desk.library.row(str(name)) for name in request["names"]}
+        return {"ids": {name: row for name, row in found.items() if row is not None}}
+
+    @at_desk
+    def poll(self, desk: Desk, request: Data) -> Data:
+        """Look for changes from outside, and tell what the page does not know yet."""
+        t, language = self.context.t, self.context.language
+        found = desk.look()
+        if request["generation"] != desk.generation:
+            return {"renumbered": True}
+        notes = []
+        if found is not None and found.changed:
+            notes.append(t("captionpage.outside", num=len(found.changed)))
+        if desk.num_tabs(str(request["tab"])) > 1:
+            notes.append(t("captionpage.other_tab"))
+        if found is not None and desk.library.visitors():
+            notes.append(t("captionpage.other_program"))
+        saving = desk.library.saving()
+        return {
+            "notes": notes,
+            "pending": saving.num_pending,
+            "failed": [each.problem.text(language) for each in saving.unsaved[:1]],
+            "num_failed": len(saving.unsaved),
+            "touched": None,
+            **self._told(desk),
+        }
+
+    @at_desk
+    def preview(self, desk: Desk, request: Data) -> Data:
+        """Return how many captions an operation would change, and how it changes the first of them."""
+        edits, total = self._edits(desk, request)
+        library = desk.library
+        examples = [
+            {"id": row, "name": library.names[row], "before": library.texts[row], "after": text}
+            for row, text in itertools.islice(edits.items(), NUM_EXAMPLES)
+        ]
+        return {"num": len(edits), "total": total, "examples": examples}
+
+    @at_desk
+    def apply(self, desk: Desk, request: Data) -> Data:
+        """Do an operation over many captions, as one change that can be undone."""
+        edits, _ = self._edits(desk, request)
+        name = self._name_of(request)
+        applied = desk.apply(name, edits) if edits else None
+        rows = applied.rows if applied else ()
+        done = self.context.t("captionpage.done", name=name, num=f"{len(rows):,}")
+        return {"done": done, "num": len(rows), **self._touched(rows), **self._told(desk)}
+
+    def _edits(self, desk: Desk, request: Data) -> tuple[dict[int, str], int]:
+        """Return the captions that an operation changes, by row, and how many it looks at."""
+        texts = desk.library.texts
+        rows = self._scope(desk, request)
+        change = change_of(str(request["operation"]), request["values"])
+        return {row: after for row in rows if (after := change(texts[row])) != texts[row]}, len(rows)
+
+    def _scope(self, desk: Desk, request: Data) -> list[int]:
+        num_rows = len(desk.library)
+        if request["scope"] == "selected":
+            return captions_view.unpacked(str(request["ids"]), num_rows)
+        mask, problem = (None, None) if request["scope"] == "all" else self._mask(desk, request)
+        if problem:
+            raise UserError("caption_filter_wrong", value=str(problem["text"]))
+        return list(range(num_rows)) if mask is None else [int(row) for row in np.flatnonzero(mask)]
+
+    def _name_of(self, request: Data) -> str:
+        """Return what the history calls an operation."""
+        t, values = self.context.t, request["values"]
+        if request["operation"] == "merge_tags":
+            tags, into = values["tags"], values["into"]
+            if len(tags) == 1:
+                return t("captionpage.action.rename", old=tags[0], new=into)
+            return t("captionpage.action.merge", tag=into)
+        operation = next(each for each in OPERATIONS if each.name == request["operation"])
+        texts = [
+            str(values[field.name]) for field in operation.fields if field.kind == "text" and values.get(field.name)
+        ]
+        label = t(f"captionpage.op.{operation.name}")
+        return f"{label}: {' / '.join(texts)[:NUM_NAMED]}" if texts else label
+
+    # What the other methods share.
+
+    def _told(self, desk: Desk) -> Data:
+        """Return what every change is answered with."""
+        saving = desk.library.saving()
+        desk.take(saving.conflicts)
+        actions = desk.library.journal.history(captions_view.NUM_ACTIONS)
+        return {
+            "version": desk.version,
+            "conflicts": captions_view.conflict_data(desk.conflicts.values()),
+            "history": captions_view.history_data(actions, self.context.language),
+            "pending": saving.num_pending,
+            "failed": [each.problem.text(self.context.language) for each in saving.unsaved[:1]],
+            "num_failed": len(saving.unsaved),
+        }
+
+    def _touched(self, rows: Sequence[int]) -> Data:
+        return {"touched": list(rows) if len(rows) <= captions_view.NUM_TOUCHED else None}
+
+    def _mask(self, desk: Desk, request: Data) -> tuple[Mask | None, Data | None]:
+        """Return which rows the filter takes (None: all), or what is wrong with it and where."""
+        try:
+            node = parse(str(request["filter"]))
+            if isinstance(node, Everything):
+                return None, None
+            return evaluate(node, desk.library, captions_view.counter_of(self.context.draft.data)), None
+        except FilterError as error:
+            text = error.problem.text(self.context.language)
+            return None, {"position": error.position, "length": error.length, "text": text}
+
+    def _rows(self, desk: Desk, rows: Sequence[int]) -> list[Data]:
+        library = desk.library
+        wanted = [row for row in rows if 0 <= row < len(library)]
+        data = self.context.draft.data
+        counter, triggers = captions_view.counter_of(data), captions_view.trigger_words(data)
+        lines = [library.texts[row].split("\n") for row in wanted]
+        counts = iter(counter.counts([line for some in lines for line in some]))
+        tokens = [max(next(counts) for _ in some) for some in lines]
+        facts = [{tag: {"trigger": True} for tag in library.tags.of(row) if tag.lower() in triggers} for row in wanted]
+        return [
+            captions_view.row_data(desk, row, num, counter.limit, fact)
+            for row, num, fact in zip(wanted, tokens, facts, strict=True)
+        ]
+
+    @at_desk
+    def tags(self, desk: Desk, request: Data) -> Data:
+        """Return a page of the tags of the folder, with how often each is there and among those that match."""
+        library = desk.library
+        mask, problem = self._mask(desk, request)
+        table = library.tags
+        every = table.counts()
+        shown = every if mask is None else table.counts(mask)
+        wanted = str(request["search"]).casefold()
+        numbers = [int(n) for n in np.flatnonzero(every) if wanted in table.folded[n]]
+        orders: dict[str, Callable[[int], Any]] = {
+            "name": lambda n: table.folded[n],
+            "shown": lambda n: (-shown[n], -every[n], table.folded[n]),
+            "rare": lambda n: (every[n], table.folded[n]),
+        }
+        numbers.sort(key=orders.get(str(request["sort"]), lambda n: (-every[n], table.folded[n])))
+        offset = int(request.get("offset", 0))
+        page = [[table.words[n], int(every[n]), int(shown[n]), "", ""] for n in numbers[offset : offset + NUM_TAGS]]
+        return {"tags": page, "num": int(np.count_nonzero(every)), "num_found": len(numbers), "hints": []}
+
+    @at_desk
+    def common(self, desk: Desk, request: Data) -> Data:
+        """Return the most frequent tags of the selected pictures."""
+        library = desk.library
+        mask = np.zeros(len(library), bool)
+        mask[captions_view.unpacked(str(request["ids"]), len(library))] = True
+        counts = library.tags.counts(mask)
+        order = np.argsort(-counts, kind="stable")[:NUM_COMMON]
+        return {"tags": [[library.tags.words[n], int(counts[n])] for n in order if counts[n]]}
+
+    @at_desk
+    def complete(self, desk: Desk, request: Data) -> Data:
+        """Return what a typed beginning may mean, the most frequent first."""
+        table = desk.library.tags
+        typed = str(request["text"]).strip().casefold()
+        counts = table.counts()
+        found = [n for n in np.flatnonzero(counts).tolist() if typed in table.folded[n]]
+        found.sort(key=lambda n: (not table.folded[n].startswith(typed), -counts[n]))
+        return {"tags": [{"tag": table.words[n], "count": int(counts[n])} for n in found[:NUM_SUGGESTED]]}
+
+
+def props(context: AppContext) -> Data:
+    """Return what the page's script needs once."""
+    t = context.t
+    return {
+        "texts": {name: t(f"captionpage.{name}") for name in TEXTS},
+        "language": context.language,
+        "operations": described(OPERATIONS, t),
+        "sorts": SORTS,
+        "examples": [(text, t(f"captionpage.example.{name}")) for name, text in EXAMPLES],
+    }
+
+
+def build(context: AppContext) -> None:
+    """Lay out the page: one widget, filled by its script."""
+    page = CaptionsPage(context)
+    methods: tuple[Callable[..., Data], ...] = (
+        page.places, page.open, page.view, page.rows, page.edit, page.settle, page.retry, page.undo, page.redo,
+        page.find, page.poll, page.tags, page.common, page.complete, page.preview, page.apply,
+    )  # fmt: skip
+    scripts = (
+        "fields.js", "captions_store.js", "captions_grid.js", "captions_editor.js", "captions_tags.js",
+        "captions_batch.js", "captions.js",
+    )  # fmt: skip
+    gr.HTML(
+        props(context),
+        html_template='<div class="captions-root"></div>',
+        js_on_load="".join(script(name) for name in scripts),
+        server_functions=[plain(method) for method in methods],
+        elem_id="captions-page",
+        elem_classes="flush",
+    )
