@@ -101,6 +101,15 @@ class Rows:
                 counts[rows] = [max(next(numbers) for _ in some) for some in lines]
             return counts
 
+    def warm(self, counter: TokenCounter | None = None) -> None:
+        """Make what filters would make when they are first asked: for a thread, once the folder is shown."""
+        self.folded_texts()
+        self.folded_names()
+        self.tags.find("")
+        self.likeness()
+        if counter is not None:
+            self.token_counts(counter)
+
     def likeness(self) -> Likeness:
         """Return what looking told of the pictures, as far as the index knows it."""
         with self._lock:

@@ -12,6 +12,8 @@ Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
 NONE = -1
+# Tags that are faces: their underscores are parts of them.
+FACES = frozenset("0_0 (o)_(o) +_+ +_- ._. <o>_<o> <|>_<|> =_= >_< 3_3 6_9 >_o @_@ ^_^ o_o u_u x_x |_| ||_||".split())
 
 
 def split_tags(text: str) -> list[str]:
@@ -22,6 +24,11 @@ def split_tags(text: str) -> list[str]:
 def join_tags(tags: Iterable[str]) -> str:
     """Return tags as a line of a caption."""
     return ", ".join(tags)
+
+
+def with_spaces(tag: str) -> str:
+    """Return a tag with blanks for its underscores; faces stay."""
+    return tag if tag in FACES else tag.replace("_", " ")
 
 
 class TagTable:
