@@ -191,15 +191,16 @@ def test_what_a_data_set_file_says_is_checked_like_the_configuration(tmp_path: P
         assert {problem.code for problem in caught.value.problems} == {"latents_random_crop", "text_cache_varies"}
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("checkpointing", "precision"), [(False, "no"), (True, "bf16")])
 def test_priors_of_two_trained_encoders_with_accumulation(
-    checkpointing: bool, tmp_path: Path, tiny_folder: Tiny
+    checkpointing: bool, precision: str, tmp_path: Path, tiny_folder: Tiny
 ) -> None:
     rows = [{"path": str(noisy(tmp_path / "mine", 3))}, {"path": str(noisy(tmp_path / "class", 3)), "role": "prior"}]
     training = {
         "train_text_encoder": True,
         "train_text_encoder_2": True,
         "gradient_checkpointing": checkpointing,
+        "mixed_precision": precision,
         "gradient_accumulation_steps": 2,
         "batch_size": 6,
     }
@@ -210,6 +211,8 @@ def test_priors_of_two_trained_encoders_with_accumulation(
     assert forward(session, batch, micro_batch=0)[batch.is_prior].abs().max() < 1e-9
     before = {name: tensor.clone() for name, tensor in session.parameters.state().items()}
     assert train_step(session, group).applied
+    assert all(parameter.requires_grad for parameter in session.parameters.all())
+    assert all(parameter.grad is not None for parameter in session.parameters.parameters["denoiser"].values())
     after = session.parameters.state()
     for component in ("denoiser", "text_encoder", "text_encoder_2"):
         assert any(not torch.equal(before[name], after[name]) for name in before if name.startswith(f"{component}.")), (
