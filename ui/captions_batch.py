@@ -1,110 +1,116 @@
-"""The operations of the batch panel: what each is called, what it asks for, and what it makes of a caption."""
+"""The operations of the batch panel: laid out from the engine's own, so that nothing about them is written twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from backend.config.problems import UserError
+from backend.editing.operations import OPERATIONS, Context, Edit, Operation, by_tags
 
 Data = dict[str, Any]
-Change = Callable[[str], str]
+# Fields that are only asked for when another has a value.
+WHEN = {("add", "number"): ("position", "number")}
+NUM_NAMED = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What an operation asks for: text, int, bool or choice. Its words are under `captionpage.field.<name>`."""
+@dataclass(frozen=True)
+class Merge:
+    """Replace some tags, exactly as they are written, by one; by none where `into` is empty."""
 
-    name: str
-    kind: str = "text"
-    default: Any = ""
-    choices: tuple[str, ...] = ()
-    minimum: int = 0
+    tags: tuple[str, ...]
+    into: str = ""
 
+    def edit(self, _: Context) -> Edit:
+        old, into = frozenset(self.tags), self.into.strip()
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An operation; its words are under `captionpage.op.<name>`."""
+        def edited(tags: list[str]) -> list[str]:
+            if old.isdisjoint(tags):
+                return tags
+            # What was twice already stays so, except for the new one.
+            new = [into if tag in old else tag for tag in tags]
+            return [tag for place, tag in enumerate(new) if tag and (tag != into or place == new.index(into))]
 
-    name: str
-    make: Callable[[Data], Change]
-    fields: tuple[Field, ...] = ()
-    is_listed: bool = True
-
-
-def split(text: str) -> list[str]:
-    """Return the tags of a line."""
-    return [tag for piece in text.split(",") if (tag := piece.strip())]
+        return by_tags(edited)
 
 
-def _each_line(change: Callable[[list[str]], list[str]]) -> Change:
-    """Return a change of every caption of a file; a line that stays the same keeps its commas and blanks."""
-
-    def line(text: str) -> str:
-        before = split(text)
-        after = change(before)
-        return text if before == after else ", ".join(after)
-
-    return lambda text: "\n".join(line(each) for each in text.split("\n"))
-
-
-def _add(values: Data) -> Change:
-    fresh = split(str(values.get("tags", "")))
-    at_start = values.get("position") == "start"
-
-    def change(tags: list[str]) -> list[str]:
-        new = [tag for tag in fresh if tag not in tags]
-        return [*new, *tags] if at_start else [*tags, *new]
-
-    return _each_line(change)
-
-
-def _remove(values: Data) -> Change:
-    unwanted = set(split(str(values.get("tags", ""))))
-    return _each_line(lambda tags: [tag for tag in tags if tag not in unwanted])
-
-
-def _merge(values: Data) -> Change:
-    old, into = set(values["tags"]), str(values["into"]).strip()
-
-    def change(tags: list[str]) -> list[str]:
-        return list(dict.fromkeys(into if tag in old else tag for tag in tags)) if old & set(tags) else tags
-
-    return _each_line(change)
-
-
-OPERATIONS = (
-    Operation("add", _add, (Field("tags"), Field("position", "choice", "end", ("start", "end")))),
-    Operation("remove", _remove, (Field("tags"),)),
-    Operation("merge_tags", _merge, is_listed=False),
-)
-
-
-def described(operations: Sequence[Operation], t: Callable[..., str]) -> list[Data]:
-    """Return the listed operations as the page's script lays them out."""
+def described(t: Callable[..., str]) -> list[Data]:
+    """Return every operation of the panel as its script lays it out."""
     return [
         {
-            "name": each.name,
-            "label": t(f"captionpage.op.{each.name}"),
-            "help": "",
-            "fields": [_described(field, t) for field in each.fields],
+            "name": name,
+            "label": t(f"captionpage.op.{name}"),
+            "help": t(f"captionpage.op.{name}.help"),
+            "fields": [_field(name, field, kind, t) for field, kind in _fields(operation)],
         }
-        for each in operations
-        if each.is_listed
+        for name, operation in OPERATIONS.items()
     ]
 
 
-def _described(field: Field, t: Callable[..., str]) -> Data:
+def _fields(operation: type[Operation]) -> list[tuple[dataclasses.Field[Any], Any]]:
+    hints = get_type_hints(operation)
+    return [(field, hints[field.name]) for field in dataclasses.fields(operation)]  # type: ignore[arg-type]
+
+
+def _field(operation: str, field: dataclasses.Field[Any], kind: Any, t: Callable[..., str]) -> Data:
+    is_choice = get_origin(kind) is Literal
+    choices = get_args(kind) if is_choice else ()
     return {
         "name": field.name,
-        "kind": field.kind,
+        "kind": "choice" if is_choice else kind.__name__,
         "label": t(f"captionpage.field.{field.name}"),
-        "default": field.default,
-        "minimum": field.minimum,
-        "choices": [{"value": each, "label": t(f"captionpage.choice.{field.name}.{each}")} for each in field.choices],
+        "default": _default(field, kind),
+        "minimum": 0,
+        "when": WHEN.get((operation, field.name)),
+        "choices": [{"value": each, "label": t(f"captionpage.choice.{field.name}.{each}")} for each in choices],
     }
 
 
-def change_of(name: str, values: Mapping[str, Any]) -> Change:
-    """Return what an operation makes of a caption."""
-    operation = next(each for each in OPERATIONS if each.name == name)
-    return operation.make({**{field.name: field.default for field in operation.fields}, **values})
+def _default(field: dataclasses.Field[Any], kind: Any) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return 20 if field.name == "number" else 75 if kind is int else ""
+
+
+def operation_of(name: str, values: Mapping[str, Any]) -> Operation:
+    """Return an operation with what a page's form has.
+
+    Raises:
+        UserError: A number is none.
+    """
+    if name == "merge":
+        return Merge(tuple(values["tags"]), str(values["into"]))
+    kind = OPERATIONS[name]
+    given = {field.name: _value(field, hint, values) for field, hint in _fields(kind)}
+    return kind(**given)
+
+
+def _value(field: dataclasses.Field[Any], kind: Any, values: Mapping[str, Any]) -> Any:
+    value = values.get(field.name, _default(field, kind))
+    if kind is int:
+        try:
+            return int(value)
+        except ValueError as error:
+            raise UserError("caption_number_wrong", value=str(value)) from error
+    if get_origin(kind) is Literal:
+        return value if value in get_args(kind) else _default(field, kind)
+    return kind(value)
+
+
+def name_of(name: str, values: Mapping[str, Any], t: Callable[..., str]) -> str:
+    """Return what the history calls an operation."""
+    if name == "merge":
+        tags, into = list(values["tags"]), str(values["into"])
+        if not into:
+            return t("captionpage.action.remove", tag=", ".join(tags)[:NUM_NAMED])
+        if len(tags) == 1:
+            return t("captionpage.action.rename", old=tags[0], new=into)
+        return t("captionpage.action.merge", tag=into)
+    label = t(f"captionpage.op.{name}")
+    texts = [
+        str(values[field.name]) for field, kind in _fields(OPERATIONS[name]) if kind is str and field.name in values
+    ]
+    shown = " / ".join(text for text in texts if text)
+    return f"{label}: {shown[:NUM_NAMED]}" if shown else label

@@ -13,6 +13,7 @@ from backend.config.messages import translate
 from backend.config.model import ModelSection
 from backend.editing.journal import Action
 from backend.editing.library import Conflict
+from backend.editing.tags import Mask
 from backend.families.tokens import TokenCounter
 from ui import quick_plan, wording
 from ui.background import Cancelled, Progress
@@ -30,10 +31,12 @@ def packed(ids: Iterable[int] | np.ndarray[Any, Any]) -> str:
     return base64.b64encode(numbers.astype("<i4").tobytes()).decode("ascii")
 
 
-def unpacked(text: str, num_rows: int) -> list[int]:
-    """Return the rows that a page names; those that do not exist are left out."""
+def mask_of(text: str, num_rows: int) -> Mask:
+    """Return the rows that a page names: bool (num_rows,); those that do not exist are left out."""
     numbers = np.frombuffer(base64.b64decode(text), dtype="<i4")
-    return [int(number) for number in numbers[(numbers >= 0) & (numbers < num_rows)]]
+    mask = np.zeros(num_rows, bool)
+    mask[numbers[(numbers >= 0) & (numbers < num_rows)]] = True
+    return mask
 
 
 def counter_of(data: Data) -> TokenCounter:

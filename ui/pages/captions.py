@@ -17,11 +17,14 @@ from backend.editing.filter import Everything, FilterError, parse
 from backend.editing.journal import FilesChangedOutside
 from backend.editing.library import Applied
 from backend.editing.matching import evaluate
-from ui import captions_view, quick_plan
-from ui.captions_batch import OPERATIONS, change_of, described
+from backend.editing.operations import context_of, edits
+from taggers.config import TABLE
+from ui import captions_tagging, captions_view, quick_plan
+from ui.captions_batch import described, name_of, operation_of
 from ui.captions_desk import SORTS, Desk, Edit
 from ui.captions_texts import EXAMPLES, TEXTS
 from ui.markup import plain, script
+from ui.pages import expert
 
 if TYPE_CHECKING:
     from ui.context import AppContext
@@ -33,7 +36,6 @@ NUM_TAGS = 300
 NUM_COMMON = 200
 NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
-NUM_NAMED = 80
 
 
 def answered(method: Method) -> Method:
@@ -115,13 +117,13 @@ class CaptionsPage:
     @at_desk
     def edit(self, desk: Desk, request: Data) -> Data:
         """Save captions as typed; those that somebody else changed meanwhile are conflicts."""
-        edits = [Edit(int(each["row"]), str(each["text"]), str(each["before"])) for each in request["edits"]]
-        names = [desk.library.names[each.row] for each in edits]
+        wanted = [Edit(int(each["row"]), str(each["text"]), str(each["before"])) for each in request["edits"]]
+        names = [desk.library.names[each.row] for each in wanted]
         t = self.context.t
-        one = len(edits) == 1
-        name = t("captionpage.action.edit", name=names[0]) if one else t("captionpage.action.edits", num=len(edits))
-        desk.edit(name, edits)
-        return {"rows": self._rows(desk, [each.row for each in edits]), "touched": [], **self._told(desk)}
+        one = len(wanted) == 1
+        name = t("captionpage.action.edit", name=names[0]) if one else t("captionpage.action.edits", num=len(wanted))
+        desk.edit(name, wanted)
+        return {"rows": self._rows(desk, [each.row for each in wanted]), "touched": [], **self._told(desk)}
 
     @at_desk
     def settle(self, desk: Desk, request: Data) -> Data:
@@ -191,54 +193,49 @@ class CaptionsPage:
     @at_desk
     def preview(self, desk: Desk, request: Data) -> Data:
         """Return how many captions an operation would change, and how it changes the first of them."""
-        edits, total = self._edits(desk, request)
+        found, total = self._edits(desk, request)
         library = desk.library
         examples = [
             {"id": row, "name": library.names[row], "before": library.texts[row], "after": text}
-            for row, text in itertools.islice(edits.items(), NUM_EXAMPLES)
+            for row, text in itertools.islice(found.items(), NUM_EXAMPLES)
         ]
-        return {"num": len(edits), "total": total, "examples": examples}
+        return {"num": len(found), "total": total, "examples": examples}
 
     @at_desk
     def apply(self, desk: Desk, request: Data) -> Data:
         """Do an operation over many captions, as one change that can be undone."""
-        edits, _ = self._edits(desk, request)
-        name = self._name_of(request)
-        applied = desk.apply(name, edits) if edits else None
+        found, _ = self._edits(desk, request)
+        name = name_of(str(request["operation"]), request["values"], self.context.t)
+        applied = desk.apply(name, found) if found else None
         rows = applied.rows if applied else ()
         done = self.context.t("captionpage.done", name=name, num=f"{len(rows):,}")
         return {"done": done, "num": len(rows), **self._touched(rows), **self._told(desk)}
 
     def _edits(self, desk: Desk, request: Data) -> tuple[dict[int, str], int]:
         """Return the captions that an operation changes, by row, and how many it looks at."""
-        texts = desk.library.texts
-        rows = self._scope(desk, request)
-        change = change_of(str(request["operation"]), request["values"])
-        return {row: after for row in rows if (after := change(texts[row])) != texts[row]}, len(rows)
+        library, mask = desk.library, self._scope(desk, request)
+        operation = operation_of(str(request["operation"]), request["values"])
+        context = context_of(library, counter=captions_view.counter_of(self.context.draft.data))
+        total = len(library) if mask is None else int(np.count_nonzero(mask))
+        return edits(library, operation, mask, context), total
 
-    def _scope(self, desk: Desk, request: Data) -> list[int]:
-        num_rows = len(desk.library)
+    def _scope(self, desk: Desk, request: Data) -> Mask | None:
+        """Return the rows that are meant: bool (num_rows,); None for all."""
+        if request["scope"] == "all":
+            return None
         if request["scope"] == "selected":
-            return captions_view.unpacked(str(request["ids"]), num_rows)
-        mask, problem = (None, None) if request["scope"] == "all" else self._mask(desk, request)
+            return captions_view.mask_of(str(request["ids"]), len(desk.library))
+        mask, problem = self._mask(desk, request)
         if problem:
             raise UserError("caption_filter_wrong", value=str(problem["text"]))
-        return list(range(num_rows)) if mask is None else [int(row) for row in np.flatnonzero(mask)]
+        return mask
 
-    def _name_of(self, request: Data) -> str:
-        """Return what the history calls an operation."""
-        t, values = self.context.t, request["values"]
-        if request["operation"] == "merge_tags":
-            tags, into = values["tags"], values["into"]
-            if len(tags) == 1:
-                return t("captionpage.action.rename", old=tags[0], new=into)
-            return t("captionpage.action.merge", tag=into)
-        operation = next(each for each in OPERATIONS if each.name == request["operation"])
-        texts = [
-            str(values[field.name]) for field in operation.fields if field.kind == "text" and values.get(field.name)
-        ]
-        label = t(f"captionpage.op.{operation.name}")
-        return f"{label}: {' / '.join(texts)[:NUM_NAMED]}" if texts else label
+    @at_desk
+    def tag(self, desk: Desk, request: Data) -> Data:
+        """Start a tagger on the folder."""
+        run = captions_tagging.start(self.context.queue, desk.library.root, request["values"])
+        self.context.watch.forget(run.id)
+        return {"run": run.id}
 
     # What the other methods share.
 
@@ -308,9 +305,7 @@ class CaptionsPage:
     def common(self, desk: Desk, request: Data) -> Data:
         """Return the most frequent tags of the selected pictures."""
         library = desk.library
-        mask = np.zeros(len(library), bool)
-        mask[captions_view.unpacked(str(request["ids"]), len(library))] = True
-        counts = library.tags.counts(mask)
+        counts = library.tags.counts(captions_view.mask_of(str(request["ids"]), len(library)))
         order = np.argsort(-counts, kind="stable")[:NUM_COMMON]
         return {"tags": [[library.tags.words[n], int(counts[n])] for n in order if counts[n]]}
 
@@ -329,11 +324,20 @@ def props(context: AppContext) -> Data:
     """Return what the page's script needs once."""
     t = context.t
     return {
-        "texts": {name: t(f"captionpage.{name}") for name in TEXTS},
+        # What fields.js needs for the form of the taggers.
+        "texts": {name: t(f"expert.{name}") for name in expert.TEXTS},
+        "schema": {"facts": {}},
+        "words": {name: t(f"captionpage.{name}") for name in TEXTS},
+        "tagging": {
+            "table": TABLE,
+            "fields": captions_tagging.fields(context.language),
+            "models": captions_tagging.known_models(),
+            "trigger_word": "",
+        },
         "language": context.language,
-        "operations": described(OPERATIONS, t),
+        "operations": described(t),
         "sorts": SORTS,
-        "examples": [(text, t(f"captionpage.example.{name}")) for name, text in EXAMPLES],
+        "examples": [(text, t(f"captionpage.example.{name}")) for text, name in EXAMPLES],
     }
 
 
@@ -343,10 +347,11 @@ def build(context: AppContext) -> None:
     methods: tuple[Callable[..., Data], ...] = (
         page.places, page.open, page.view, page.rows, page.edit, page.settle, page.retry, page.undo, page.redo,
         page.find, page.poll, page.tags, page.common, page.complete, page.preview, page.apply,
+        page.tag,
     )  # fmt: skip
     scripts = (
-        "fields.js", "captions_store.js", "captions_grid.js", "captions_editor.js", "captions_tags.js",
-        "captions_batch.js", "captions.js",
+        "conditions.js", "fields.js", "captions_store.js", "captions_grid.js", "captions_editor.js", "captions_tags.js",
+        "captions_batch.js", "captions_tagging.js", "captions.js",
     )  # fmt: skip
     gr.HTML(
         props(context),

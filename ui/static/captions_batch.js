@@ -4,20 +4,32 @@ const batch = { operation: kept("operation", props.value.operations[0].name), sc
 function operationField(field) {
   const id = "captions-batch-" + field.name;
   const value = batch.values[field.name] ?? field.default;
-  const set = (value) => { batch.values[field.name] = value; keep("values", JSON.stringify(batch.values)); previewBatch(); };
-  if (field.kind === "bool") return el("label", { class: "batch-check" }, el("input", { type: "checkbox", id, checked: Boolean(value), onchange: (event) => set(event.target.checked) }), field.label);
+  const set = (value) => { batch.values[field.name] = value; keep("values", JSON.stringify(batch.values)); showFields(); previewBatch(); };
+  if (field.kind === "bool") return el("label", { class: "batch-check", "data-field": field.name }, el("input", { type: "checkbox", id, checked: Boolean(value), onchange: (event) => set(event.target.checked) }), field.label);
   const input = field.kind === "choice"
     ? el("select", { id, onchange: (event) => set(event.target.value) }, ...field.choices.map((choice) => el("option", { value: choice.value, selected: choice.value === value }, choice.label)))
     : el("input", { id, class: "data-search", type: field.kind === "int" ? "number" : "text", min: field.kind === "int" ? field.minimum : null, value, spellcheck: "false", oninput: (event) => set(event.target.value), onkeydown: (event) => event.key === "Enter" && event.ctrlKey && applyBatch() });
-  return el("label", { class: "batch-field", for: id }, el("span", {}, field.label), input);
+  return el("label", { class: "batch-field", for: id, "data-field": field.name }, el("span", {}, field.label), input);
+}
+
+const chosenOperation = () => props.value.operations.find((each) => each.name === batch.operation) ?? props.value.operations[0];
+
+// Hides the fields that another field's value makes pointless.
+function showFields() {
+  const { fields } = chosenOperation();
+  for (const { name, when } of fields) {
+    const value = when && (batch.values[when[0]] ?? fields.find((field) => field.name === when[0]).default);
+    part("batch-fields").querySelector(`[data-field="${name}"]`).hidden = Boolean(when) && value !== when[1];
+  }
 }
 
 function drawFields() {
-  const operation = props.value.operations.find((each) => each.name === batch.operation) ?? props.value.operations[0];
-  part("batch-fields").replaceChildren(...operation.fields.map(operationField), ...(operation.help ? [el("p", { class: "quiet" }, operation.help)] : []));
+  const operation = chosenOperation();
+  part("batch-fields").replaceChildren(el("p", { class: "quiet" }, operation.help), ...operation.fields.map(operationField));
+  showFields();
 }
 
-const batchRequest = () => ({ operation: batch.operation, values: batch.values, scope: batch.scope, filter: state.filter, ids: batch.scope === "selected" ? toText(meant()) : "" });
+const batchRequest = () => ({ operation: chosenOperation().name, values: batch.values, scope: batch.scope, filter: state.filter, ids: batch.scope === "selected" ? toText(meant()) : "" });
 const previewBatch = later(220, async () => {
   if (state.tab !== "batch" || !state.info) return;
   const mine = ++batch.ticket;

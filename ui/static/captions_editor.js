@@ -86,7 +86,7 @@ function editChip(chip) {
   input.select();
 }
 
-const removeChip = (chip) => (state.selected.size > 1 ? changeMany("remove", { tags: chip.dataset.tag }) : setTags(splitTags(currentLine(currentRow())).filter((_, at) => at !== Number(chip.dataset.at)), Number(chip.dataset.at)));
+const removeChip = (chip) => (state.selected.size > 1 ? changeMany("merge", { tags: [chip.dataset.tag], into: "" }) : setTags(splitTags(currentLine(currentRow())).filter((_, at) => at !== Number(chip.dataset.at)), Number(chip.dataset.at)));
 
 function moveChip(from, to) {
   const tags = splitTags(currentLine(currentRow()));

@@ -1,7 +1,7 @@
 // The caption page, first part: what it knows. The open folder, the pictures that match, their rows as the server told
 // them, and what is not saved yet. Body of js_on_load of ui/pages/captions.py; needs el() of fields.js.
-// props.value: texts, operations, language. server: the page's methods. An answer with `error` is said in its words.
-const words = (name, gaps = {}) => Object.entries(gaps).reduce((text, [gap, value]) => text.replaceAll(`{${gap}}`, value), props.value.texts[name] ?? name);
+// props.value: words, operations, language; texts and schema are for fields.js. server: the page's methods. An answer with `error` is said in its words.
+const words = (name, gaps = {}) => Object.entries(gaps).reduce((text, [gap, value]) => text.replaceAll(`{${gap}}`, value), props.value.words[name] ?? name);
 const many = (number) => Number(number).toLocaleString(props.value.language);
 const keep = (name, value) => localStorage.setItem("athanor.captions." + name, value);
 const kept = (name, otherwise) => localStorage.getItem("athanor.captions." + name) ?? otherwise;

@@ -71,7 +71,7 @@ async function renameChosen() {
   const tags = [...tagList.chosen];
   const merging = tags.length > 1;
   const name = await askText(words(merging ? "tags.merge" : "tags.rename"), tags[0], words(merging ? "tags.merge.into" : "tags.rename.to", { num: tags.length, tag: tags[0] }), true);
-  if (name?.trim()) changeTags("merge_tags", { tags, into: name.trim() });
+  if (name?.trim()) changeTags("merge", { tags, into: name.trim() });
 }
 
 function drawTags() {
@@ -81,7 +81,7 @@ function drawTags() {
   part("tags-num").textContent = words("tags.num", { num: many(answer.num) });
   part("tags-more").hidden = answer.tags.length >= answer.num_found;
   part("tags-tools").replaceChildren(...(chosen.size
-    ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.delete"), () => changeTags("remove", { tags: [...chosen].join(", ") }), { "data-tool": "delete" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); })]
+    ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.delete"), () => changeTags("merge", { tags: [...chosen], into: "" }), { "data-tool": "delete" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); })]
     : [el("span", { class: "quiet" }, words("tags.help." + tagList.click))]));
   const hints = answer.hints ?? [];
   part("hints").hidden = !hints.length;
