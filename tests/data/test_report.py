@@ -247,6 +247,14 @@ def test_when_no_picture_is_left() -> None:
     assert Pictures().report().findings == ()
 
 
+def test_when_no_epoch_has_a_batch() -> None:
+    late = Pictures({"start_epoch": 9}).add("a.png", "a").finding("no_steps").problem
+    assert (late.level, late.params["value"]) == ("error", 3) and "3" in late.text()
+    dropped = Pictures(small_buckets="drop").add("a.png", "a")
+    assert dropped.codes()["no_steps"] == "error"
+    assert "no_steps" not in Pictures({"start_epoch": 2}).add("a.png", "a").codes()
+
+
 def test_enlarged_pictures() -> None:
     pictures = Pictures().add("a.png", "a", size=(30, 30)).add("b.png", "b", size=(33, 33))
     finding = pictures.finding("images_small")
