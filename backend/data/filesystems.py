@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -127,7 +128,8 @@ def _listing(entries: Iterator[os.DirEntry[str]]) -> Listing:
                 folders.append(name)
         elif entry.is_file():
             files.append(File(name, entry.path, _stamp(entry.stat())))
-    return Listing(tuple(sorted(files)), tuple(sorted(folders)))
+    files.sort(key=itemgetter(0))
+    return Listing(tuple(files), tuple(sorted(folders)))
 
 
 def _leads_back(path: str) -> bool:

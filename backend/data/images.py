@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError, features
 
 from backend.config.problems import UserError
+from backend.data.headers import NUM_BYTES, read_header
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}) | (
     {".avif"} if features.check("avif") else set()
@@ -103,6 +104,18 @@ def _is_animated(image: Image.Image) -> bool:
 
 def _called(data: Path | bytes, name: str) -> str:
     return name or ("" if isinstance(data, bytes) else str(data))
+
+
+def probe_file(path: str) -> ImageInfo:
+    """Read the header of a file of this machine; as `probe`, and faster where the first bytes tell all."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (a hundred thousand times)
+            header = read_header(file.read(NUM_BYTES))
+    except (OSError, ValueError):
+        return probe(Path(path))  # which says what is wrong
+    if header is None or header.width * header.height > MAXIMUM_PIXELS:
+        return probe(Path(path))
+    return ImageInfo(header.width, header.height, header.mode, False)
 
 
 def probe(data: Path | bytes, name: str = "") -> ImageInfo:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
-from pathlib import Path
 
 from backend.config.paths import is_address
 from backend.config.problems import UserError
 from backend.data.datasets import Dataset
 from backend.data.filesystems import FileSystem, LocalFiles
-from backend.data.images import ImageInfo, probe
+from backend.data.images import ImageInfo, probe, probe_file
 from backend.data.remote import RemoteFiles
 from backend.data.rows import HuggingFaceRows, ParquetRows
 
@@ -80,7 +79,7 @@ class Store:
             UserError: As `read`, or it is no picture.
         """
         if "::" not in location and not is_address(location):
-            return probe(Path(location))
+            return probe_file(location)
         head = self._part(location, NUM_HEAD_BYTES)
         if len(head) < NUM_HEAD_BYTES:
             return probe(head, location)

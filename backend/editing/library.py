@@ -74,7 +74,8 @@ class Library(Rows):
         self._snapshot = snapshot_path(self.cache_dir, self.root, caption_extension, is_recursive=recursive)
         self._unsaved: dict[str, Problem] = {}
         self._late: list[Conflict] = []
-        self._list()  # raises what is wrong with the folder before a journal is made for it
+        if LocalFiles().kind(str(self.root)) != "folder":
+            raise UserError("file_not_found", value=str(self.root))
         self.journal = Journal(self.root)
         known = recall(self._snapshot)
         self._take(self._load(self._list(), known, progress))

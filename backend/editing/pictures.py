@@ -20,7 +20,7 @@ from backend.data.images import EXTENSIONS
 from backend.data.index import Index
 from backend.data.measure import in_threads, measure
 from backend.data.records import MASK_SUFFIX
-from backend.data.sources.base import Entry, stem_of, suffix_of
+from backend.data.sources.base import Entry
 from backend.data.stores import Store
 from backend.editing.files import read_caption, write_bytes
 
@@ -73,9 +73,10 @@ def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Lis
             lowered = name.lower()
             if lowered.endswith(ending):
                 captions[prefix + name[: -len(ending)]] = (prefix + name, stamp)
-            elif suffix_of(lowered) in EXTENSIONS and not lowered.endswith(MASK_SUFFIX):
+            elif lowered[(dot := lowered.rfind(".")) :] in EXTENSIONS and dot > 0 and not lowered.endswith(MASK_SUFFIX):
                 pictures.append((prefix + name, stamp))
-    partners = [captions.get(stem := stem_of(name), (stem + caption_extension, "")) for name, _ in pictures]
+    stems = [name[: name.rfind(".")] for name, _ in pictures]
+    partners = [captions.get(stem) or (stem + caption_extension, "") for stem in stems]
     return Listed(
         [name for name, _ in pictures],
         [stamp for _, stamp in pictures],
