@@ -21,6 +21,8 @@ class Picture:
     folder: str
     name: str
     path: Path
+    # What changes with the content of the file.
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Tagger(Protocol):
     tags: TagList | None
     # The only batch size that it takes; 0: any.
     fixed_batch: int
+    # Whether it describes in words; else it gives scores or vectors, which go into the index.
+    writes_captions: bool
 
     def prepare(self, image: Image.Image, picture: Picture) -> Any:
         """Turn an upright RGB picture into what `describe` takes. Called in several threads at once."""

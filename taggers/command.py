@@ -88,8 +88,9 @@ def _preview(config: TaggingConfig, language: str) -> int:
 
     check(config)
     print(translate("cli.phase.loading", language), flush=True)
-    tagger = load(get(config.model), config)
-    task = Task(config, "")
+    files = get(config.model)
+    tagger = load(files, config)
+    task = Task(config, "", kind=files.model.kind)
 
     def show(row: dict[str, str]) -> None:
         print(f"{row['name']}\n  - {row['before']}\n  + {row['after']}", flush=True)

@@ -19,9 +19,13 @@ from backend.runs.locks import take
 from taggers import models
 from taggers.config import TABLE
 from taggers.models import TaggerModel
+from taggers.transformer import settings
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 TAG_LISTS = ("selected_tags.csv", "tag_mapping.json")
+EMBEDDERS = ("clip", "siglip", "siglip2")
+# Lies in a folder while a whole repository is downloaded into it.
+INCOMPLETE = ".incomplete"
 SHA256_DIGITS = 64
 READ_BYTES = 1024 * 1024
 HUB_SECONDS = 20.0
@@ -58,15 +62,13 @@ def get(name: str, progress: Progress | None = None) -> ModelFiles:
     path = paths.resolve(plain) if plain else None
     if path is not None and path.exists():
         return at(path)
-    row = models.find(plain)
-    if row is None:
-        for folder in (models_dir() / plain, models_dir() / plain.replace("/", "--")):
-            if plain and folder.is_dir():
-                return at(folder)
-        if not HUB_ID.match(plain):
-            raise UserError("tagger_unknown", f"{TABLE}.model", value=name, folder=str(models_dir()))
-        row = TaggerModel(plain.replace("/", "--"), plain, plain, files=())
-    return on_this_machine(row) or _download(row, progress)
+    row = models.find(plain) or TaggerModel(plain.replace("/", "--"), plain, plain, files=())
+    found = on_this_machine(row)
+    if found is not None:
+        return found
+    if not HUB_ID.match(row.repo):
+        raise UserError("tagger_unknown", f"{TABLE}.model", value=name, folder=str(models_dir()))
+    return _download(row, progress)
 
 
 def at(path: Path) -> ModelFiles:
@@ -78,10 +80,18 @@ def at(path: Path) -> ModelFiles:
     onnx = path if path.is_file() else _only_onnx(path)
     if onnx is None:
         if (path / "config.json").is_file():
-            row = models.find(path.name) or TaggerModel(path.name, path.name, "", kind="captioner", files=())
-            return ModelFiles(row, path)
+            row = models.find(path.name) or TaggerModel(path.name, path.name, "", files=())
+            return ModelFiles(row if row.kind != "onnx" else replace(row, kind=_kind_of(path)), path)
         raise UserError("tagger_incomplete", f"{TABLE}.model", value=str(path), missing="model.onnx")
     return _with_list(onnx, models.find(onnx.parent.name))
+
+
+def _kind_of(folder: Path) -> models.Kind:
+    """Return what a model of transformers is for, from its config.json."""
+    config = settings(folder)
+    if any(str(name).endswith("ForImageClassification") for name in config.get("architectures") or ()):
+        return "scorer"
+    return "embedding" if config.get("model_type") in EMBEDDERS else "captioner"
 
 
 def _only_onnx(folder: Path) -> Path | None:
@@ -103,9 +113,11 @@ def _with_list(onnx: Path, row: TaggerModel | None) -> ModelFiles:
 
 
 def on_this_machine(row: TaggerModel) -> ModelFiles | None:
-    """Return a model of the list when all its files are in the models folder or the hub's cache."""
+    """Return a model when all its files are in the models folder or the hub's cache."""
     names = dict.fromkeys((row.name, row.repo.rpartition("/")[2], row.repo.replace("/", "--")))
     for folder in (models_dir() / name for name in names if name):
+        if not row.files and folder.is_dir() and not (folder / INCOMPLETE).exists():
+            return at(folder)
         for files in (row.files, [Path(file).name for file in row.files]):
             found = [folder / file for file in files]
             if found and all(path.is_file() for path in found):
@@ -119,8 +131,6 @@ def on_this_machine(row: TaggerModel) -> ModelFiles | None:
 
 
 def _of(row: TaggerModel, found: Sequence[Path]) -> ModelFiles:
-    if row.kind != "onnx":
-        return ModelFiles(row, found[0].parent)
     onnx = next(path for path in found if path.suffix == ".onnx")
     tags = next((path for path in found if path.name in TAG_LISTS), None)
     return ModelFiles(row, onnx, tags) if tags else _with_list(onnx, row)
@@ -131,10 +141,12 @@ def _download(row: TaggerModel, progress: Progress | None) -> ModelFiles:
     folder = models_dir() / row.name
     with _plain_words(row):
         files = row.files or _wanted(row)
+        if not row.files:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / INCOMPLETE).touch()
         found = [_fetch(row, file, folder, progress) for file in files]
-    if not row.files:
-        return at(folder)
-    return _of(row, found)
+        (folder / INCOMPLETE).unlink(missing_ok=True)
+    return _of(row, found) if row.files else at(folder)
 
 
 def _wanted(row: TaggerModel) -> list[str]:
@@ -151,7 +163,7 @@ def _wanted(row: TaggerModel) -> list[str]:
         beside = [name for name in names if name.rpartition("/")[0] == folder]
         lists = (*TAG_LISTS, "thresholds.csv")
         return [name for name in beside if name.startswith(main) or Path(name).name in lists]
-    endings = (".json", ".safetensors", ".txt", ".model", ".py", ".jinja")
+    endings = (".json", ".safetensors", ".txt", ".model", ".jinja")
     return [name for name in names if name.endswith(endings) and "/" not in name]
 
 

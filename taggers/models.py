@@ -45,6 +45,10 @@ def _cl(version: str, title: str) -> TaggerModel:
     return TaggerModel(version, title, "cella110n/cl_tagger", layout="cl", files=files, megabytes=1400)
 
 
+def _of(kind: Kind, name: str, title: str, repo: str, megabytes: int) -> TaggerModel:
+    return TaggerModel(name, title, repo, kind=kind, files=(), megabytes=megabytes)
+
+
 ROWS = (
     _wd("wd-vit-tagger-v3", "WD ViT v3", 379),
     _wd("wd-swinv2-tagger-v3", "WD SwinV2 v3", 467),
@@ -58,6 +62,17 @@ ROWS = (
     _wd("wd-v1-4-moat-tagger-v2", "WD MOAT v2", 326, "v2.0"),
     _cl("cl_tagger_1_02", "CL Tagger 1.02"),
     _cl("cl_tagger_1_01", "CL Tagger 1.01"),
+    _of("captioner", "florence-2-base", "Florence-2 base", "florence-community/Florence-2-base", 470),
+    _of("captioner", "florence-2-large", "Florence-2 large", "florence-community/Florence-2-large", 1560),
+    _of("captioner", "blip2-opt-2.7b", "BLIP-2", "Salesforce/blip2-opt-2.7b", 15000),
+    _of("captioner", "qwen2.5-vl-3b", "Qwen2.5-VL 3B", "Qwen/Qwen2.5-VL-3B-Instruct", 7500),
+    _of("captioner", "qwen2.5-vl-7b", "Qwen2.5-VL 7B", "Qwen/Qwen2.5-VL-7B-Instruct", 16600),
+    _of("captioner", "qwen3-vl-4b", "Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct", 8900),
+    _of("captioner", "joycaption", "JoyCaption Beta One", "fancyfeast/llama-joycaption-beta-one-hf-llava", 17000),
+    _of("captioner", "llava-1.5-7b", "LLaVA 1.5 7B", "llava-hf/llava-1.5-7b-hf", 14100),
+    _of("scorer", "cafe-aesthetic", "Cafe Aesthetic", "cafeai/cafe_aesthetic", 350),
+    _of("embedding", "siglip-base", "SigLIP base", "google/siglip-base-patch16-224", 813),
+    _of("embedding", "clip-vit-large", "CLIP ViT-L/14", "openai/clip-vit-large-patch14", 1710),
 )
 MODELS: Mapping[str, TaggerModel] = {row.name: row for row in ROWS}
 DEFAULT = ROWS[0].name

@@ -98,6 +98,7 @@ class OnnxTagger:
     """A loaded ONNX model with its list of tags."""
 
     tags: TagList | None
+    writes_captions = True
 
     def __init__(self, path: Path, tags: TagList, layout: Layout, *, device: str = "auto") -> None:
         """Load a model.

@@ -41,4 +41,4 @@ def _in(folder: str, *, recursive: bool) -> Iterator[Picture]:
     rows: Iterator[tuple[str, File]] = ((file.name, file) for file in files.listing(folder).files)
     for name, file in tree(files, folder) if recursive else rows:
         if suffix_of(name) in EXTENSIONS and not name.endswith(MASK_SUFFIX):
-            yield Picture(folder, name, Path(file.location))
+            yield Picture(folder, name, Path(file.location), file.stamp)

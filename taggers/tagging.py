@@ -14,9 +14,11 @@ from backend.config.problems import Problem, UserError
 from taggers import pictures
 from taggers.base import Described, Picture, Tagger
 from taggers.config import TaggingConfig
+from taggers.findings import Findings
+from taggers.models import Kind
 from taggers.output import Output, Written
 from taggers.pipeline import describe
-from taggers.tags import Rules, choose, confidences, make_rules, words
+from taggers.tags import Rules, choose, confidences, make_rules, sentence, words
 
 PREVIEW_NUMBER = 10
 # Files are written in batches of about so many seconds.
@@ -52,21 +54,34 @@ class Task:
     name: str
     # What an earlier process wrote under this name is not done again.
     is_resumed: bool = False
+    kind: Kind = "onnx"
     counts: Counts = field(default_factory=Counts)
 
-    def pictures(self, output: Output) -> list[Picture]:
+    def pictures(self, output: Output, findings: Findings | None = None) -> list[Picture]:
         """Return the pictures that are to be described, less those that are skipped.
 
         Raises:
             UserError: As `pictures.find`.
         """
         found = pictures.find(self.config)
+        if findings is not None:
+            return self._first(self._unknown(found, findings))
         if self.is_resumed:
             found = output.left(found)
         if self.config.on_existing == "skip":
             wanted = [picture for picture in found if not _has_caption(output, picture)]
             self.counts.skipped += len(found) - len(wanted)
             found = wanted
+        return self._first(found)
+
+    def _unknown(self, found: list[Picture], findings: Findings) -> list[Picture]:
+        if self.config.on_existing != "skip":
+            return found
+        wanted = findings.unknown(found)
+        self.counts.skipped += len(found) - len(wanted)
+        return wanted
+
+    def _first(self, found: list[Picture]) -> list[Picture]:
         limit = self.config.limit
         if self.config.dry_run:
             limit = min(limit, PREVIEW_NUMBER) or PREVIEW_NUMBER
@@ -97,12 +112,13 @@ class _Tagging:
         self.tagger = tagger
         self.listener = listener
         self.output = output
+        self.findings = Findings(task.config.model, task.kind) if not tagger.writes_captions else None
         self.rules = make_rules(task.config)
         self._unsaved: list[Written] = []
         self._flushed_at = time.monotonic()
 
     def run(self) -> None:
-        chosen = self.task.pictures(self.output)
+        chosen = self.task.pictures(self.output, self.findings)
         self.listener.progress(0, len(chosen))
         try:
             self._describe(chosen)
@@ -134,8 +150,7 @@ class _Tagging:
         try:
             if isinstance(described, UserError):
                 raise described
-            found, details = _words(described, self.tagger, self.rules)
-            written = self.output.put(picture, found, details)
+            written = self._noted(picture, described)
         except UserError as error:
             counts.failed += 1
             self.listener.warn(_warning(error.problem))
@@ -145,10 +160,18 @@ class _Tagging:
         self._unsaved.append(written)
         self.listener.found(written)
 
+    def _noted(self, picture: Picture, described: Described) -> Written:
+        if self.findings is not None:
+            return Written(picture, "", self.findings.put(picture, described))
+        found, details = _words(described, self.tagger, self.rules)
+        return self.output.put(picture, found, details)
+
     def _save(self, write: Callable[[], list[Problem]]) -> None:
         """Write what is not written yet; a dry run forgets it."""
         if self.task.config.dry_run:
             return
+        if self.findings is not None:
+            self.findings.flush()
         for problem in write():
             self.task.counts.written -= 1
             self.task.counts.failed += 1
@@ -163,7 +186,8 @@ def _warning(problem: Problem) -> Problem:
 
 def _words(described: Described, tagger: Tagger, rules: Rules) -> tuple[list[str], dict[str, Any]]:
     """Return the words of a caption, and the confidences for files that programs read."""
-    assert described.scores is not None and tagger.tags is not None
+    if described.scores is None or tagger.tags is None:
+        return sentence(described.text, rules), {}
     tags = choose(described.scores, tagger.tags, rules)
     return words(tags, rules), confidences(tags)
 

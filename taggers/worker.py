@@ -58,6 +58,7 @@ def work(run: RunFolder, teller: Teller, *, resume: bool) -> str:
     files = get(config.model, downloading)
     teller.phase("loading")
     tagger = load_tagger(files, config)
+    task.kind = files.model.kind
     print(f"{files.path} ({tagger.device})", flush=True)
     teller.phase("tagging")
     shown: list[dict[str, str]] = []

@@ -38,7 +38,7 @@ def make_run(model: Path, tmp_path: Path) -> Callable[..., RunFolder]:
 @pytest.fixture
 def slow(tmp_path: Path) -> Path:
     """Return a tagger that needs some hundredths of a second for each picture."""
-    return tiny_taggers.wd(tmp_path / "slow", work=1)
+    return tiny_taggers.wd(tmp_path / "slow", work=2)
 
 
 def view_of(run: RunFolder) -> RunView:
@@ -96,11 +96,11 @@ def test_progress_speed_and_time_left_are_seen() -> None:
 def test_a_run_stops_when_asked_and_goes_on_when_resumed(
     make_run: Callable[..., RunFolder], make_pictures: MakePictures, slow: Path
 ) -> None:
-    number = 60
+    number = 80
     folder = make_pictures(**{f"p{number:03}": number % 256 for number in range(number)})
     run = make_run(folder, batch_size=1, on_existing="append", model=str(slow))
     start_run(run)
-    wait_until(lambda: view_of(run).step > 1)
+    wait_until(lambda: view_of(run).step > 0)
     supervisor.request(run, "stop")
     view = finish(run)
     assert view.status == "stopped"
@@ -116,7 +116,7 @@ def test_a_run_stops_when_asked_and_goes_on_when_resumed(
 def test_a_killed_run_loses_nothing_that_it_told_and_can_be_resumed(
     make_run: Callable[..., RunFolder], make_pictures: MakePictures, slow: Path
 ) -> None:
-    number = 60
+    number = 80
     folder = make_pictures(**{f"p{number:03}": number % 256 for number in range(number)})
     run = make_run(folder, batch_size=1, on_existing="append", model=str(slow))
     start_run(run)

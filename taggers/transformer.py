@@ -1,0 +1,99 @@
+"""What models of transformers have in common: where they work, how they are loaded, and what goes wrong in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from backend.config.problems import UserError
+from taggers.config import TABLE, TaggingConfig
+
+DEVICES = ("cuda", "mps", "cpu")
+# What the devices of onnxruntime are called by torch.
+NAMES = {"coreml": "mps"}
+
+
+def choose_device(asked: str) -> str:
+    """Return the torch device for that of the configuration.
+
+    Raises:
+        UserError: It is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found = [name for name in DEVICES if there[name]]
+    wanted = NAMES.get(asked, asked)
+    if wanted == "auto":
+        return found[0]
+    if wanted not in found:
+        raise UserError("tagger_device_missing", f"{TABLE}.device", value=asked, found=", ".join(found))
+    return wanted
+
+
+def load(path: Path, processor_class: Any, model_class: Any, config: TaggingConfig) -> tuple[Any, Any, str]:
+    """Return processor, model and device.
+
+    Raises:
+        UserError: The files are damaged or of a model that transformers does not know, or 4-bit is not possible.
+    """
+    import torch
+
+    device = choose_device(config.device)
+    options: dict[str, Any] = {"dtype": torch.float32 if device == "cpu" else torch.bfloat16}
+    if config.quantization == "4bit":
+        options["quantization_config"] = _four_bits(device)
+    with plain_words(path):
+        processor = processor_class.from_pretrained(path, local_files_only=True)
+        model = model_class.from_pretrained(path, local_files_only=True, **options)
+    if "quantization_config" not in options:
+        model = model.to(device)
+    return processor, model.eval(), device
+
+
+def _four_bits(device: str) -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+    from transformers.utils import is_bitsandbytes_available
+
+    if device != "cuda" or not is_bitsandbytes_available():
+        raise UserError("captioner_four_bits", f"{TABLE}.quantization", value=device)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
+
+
+@contextmanager
+def plain_words(path: Path) -> Iterator[None]:
+    """Say in our words what transformers raises about files: it has no classes of its own for that."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError("tagger_damaged", f"{TABLE}.model", value=str(path), reason=reason) from error
+
+
+def model_type(path: Path) -> str:
+    """Return what config.json calls the kind of model; empty where it cannot be read."""
+    return str(settings(path).get("model_type") or "")
+
+
+def settings(path: Path) -> dict[str, Any]:
+    """Return config.json; empty where it cannot be read."""
+    try:
+        content = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
