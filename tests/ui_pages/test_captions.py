@@ -1,0 +1,258 @@
+"""The caption page's answers, on real folders: rows, filter, edits, conflicts, batch, undo, thumbnails, tagging."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from backend.config.messages import languages
+from ui import captions_pictures, captions_view, quick_plan
+from ui.app import make_app
+from ui.captions_desk import SORTS
+from ui.context import AppContext, Services
+from ui.pages.captions import CaptionsPage, props
+
+Data = dict[str, Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures 图片"
+    folder.mkdir()
+    for number in range(6):
+        Image.new("RGB", (40 + number * 10, 60), (number * 40, 0, 0)).save(folder / f"{number}.png")
+        if number:
+            (folder / f"{number}.txt").write_text(f"cat, tag{number % 2}, <b>", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def page(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CaptionsPage]:
+    monkeypatch.setenv("ATHANOR_HOME", str(tmp_path / "home"))
+    services = Services.create(tmp_path / "home" / "runs")
+    yield CaptionsPage(AppContext(services, "en", gr.Blocks()))
+    services.desks.close_all()
+
+
+@pytest.fixture
+def ask(page: CaptionsPage, folder: Path) -> Any:
+    """Return a function that asks as the script does."""
+    opened: Data = {}
+
+    def call(method: str, **request: Any) -> Data:
+        where = {"folder": str(folder), "generation": opened.get("generation")}
+        if method != "open" and not opened:
+            opened.update(call("open"))
+        if opened:
+            where["generation"] = opened["generation"]
+        answer = getattr(page, method)({**where, **request})
+        json.dumps(answer)  # as it is sent
+        return answer
+
+    while "generation" not in opened:
+        opened.update(page.open({"folder": str(folder)}))
+    return call
+
+
+def rows_of(answer: Data) -> list[int]:
+    return np.frombuffer(base64.b64decode(answer["ids"]), "<i4").tolist()
+
+
+def view(ask: Any, text: str = "", sort: str = "name") -> list[int]:
+    return rows_of(ask("view", filter=text, sort=sort))
+
+
+def edit(ask: Any, row: int, before: str, text: str) -> Data:
+    return ask("edit", edits=[{"row": row, "text": text, "before": before}])
+
+
+def test_a_folder_is_told_and_what_is_wrong_with_it_in_plain_words(ask: Any, page: CaptionsPage, folder: Path) -> None:
+    answer = ask("open")
+    assert (answer["num"], answer["folder"], answer["notes"]) == (6, str(folder), [])
+    assert "There is no folder" in page.open({"folder": str(folder / "none")})["error"]
+    assert "is a file" in page.open({"folder": str(folder / "1.txt")})["error"]
+    (folder / "broken.png").write_bytes(b"no picture")
+    notes = page.open({"folder": str(folder), "again": True})["notes"]
+    assert len(notes) == 1 and "broken.png" in notes[0]
+
+
+def test_rows_carry_what_the_grid_and_the_editor_show(ask: Any) -> None:
+    first, second = ask("rows", ids=[0, 1])["rows"]
+    assert (first["name"], first["text"], first["width"], first["height"]) == ("0.png", "", 40, 60)
+    assert second["text"] == "cat, tag1, <b>" and 0 < second["tokens"] < second["limit"] == 75
+    assert first["stamp"] != second["stamp"]
+    assert ask("rows", ids=[99, -1])["rows"] == []
+
+
+def test_trigger_words_of_the_draft_are_marked(ask: Any, page: CaptionsPage) -> None:
+    data = quick_plan.with_values(quick_plan.demo(), {"data.trigger_word": "Cat"})
+    page.context.draft.replace(data)
+    assert ask("rows", ids=[1])["rows"][0]["facts"] == {"cat": {"trigger": True}}
+
+
+def test_the_filter_finds_and_tells_where_it_is_wrong(ask: Any) -> None:
+    assert view(ask, "tag:tag1 not name:5*") == [1, 3]
+    assert view(ask, "untagged") == [0]
+    problem = ask("view", filter="cat and (dog", sort="name")["problem"]
+    assert (problem["position"], problem["length"]) == (8, 1) and "bracket" in problem["text"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_order_has_all_rows(ask: Any, sort: str) -> None:
+    assert sorted(view(ask, sort=sort)) == list(range(6))
+
+
+def test_orders(ask: Any) -> None:
+    assert view(ask, sort="size_most")[0] == 5 and view(ask, sort="size_fewest")[0] == 0
+    assert view(ask, sort="tags_fewest")[0] == 0 and view(ask, sort="tags_most")[-1] == 0
+    assert view(ask, sort="caption")[-1] == 0, "those without a caption come last"
+
+
+def test_an_edit_is_on_disk_when_it_is_answered_and_can_be_undone(ask: Any, folder: Path) -> None:
+    answer = edit(ask, 1, "cat, tag1, <b>", "dog")
+    assert (folder / "1.txt").read_text(encoding="utf-8") == "dog"
+    assert answer["rows"][0]["text"] == "dog" and answer["history"]["undo"] == "Edit 1.png"
+    answer = ask("undo")
+    assert "Edit 1.png" in answer["done"] and answer["touched"] == [1]
+    time.sleep(0.2)
+    assert (folder / "1.txt").read_text(encoding="utf-8") == "cat, tag1, <b>"
+    assert "nothing left" in ask("undo")["done"]
+    assert ask("redo")["history"]["undo"] == "Edit 1.png"
+
+
+def test_two_tabs_on_one_caption_never_overwrite_each_other(ask: Any, folder: Path) -> None:
+    edit(ask, 1, "cat, tag1, <b>", "first tab")
+    answer = edit(ask, 1, "cat, tag1, <b>", "second tab")
+    (conflict,) = answer["conflicts"]
+    assert (conflict["text"], conflict["mine"]) == ("first tab", "second tab")
+    assert (folder / "1.txt").read_text(encoding="utf-8") == "first tab"
+    assert edit(ask, 1, "first tab", "second tab")["conflicts"] == []
+    assert (folder / "1.txt").read_text(encoding="utf-8") == "second tab"
+    assert "another tab" in "".join(note for tab in "ab" for note in ask("poll", tab=tab)["notes"])
+
+
+def test_a_file_changed_outside_is_a_conflict_until_it_is_settled(ask: Any, folder: Path) -> None:
+    (folder / "2.txt").write_text("theirs", encoding="utf-8")
+    answer = edit(ask, 2, "cat, tag0, <b>", "ours")
+    assert [(each["text"], each["mine"]) for each in answer["conflicts"]] == [("theirs", "ours")]
+    assert ask("settle", row=2)["conflicts"] == []
+    assert (folder / "2.txt").read_text(encoding="utf-8") == "theirs"
+
+
+def test_undo_over_a_change_from_outside_asks_first(ask: Any, folder: Path) -> None:
+    edit(ask, 2, "cat, tag0, <b>", "ours")
+    (folder / "2.txt").write_text("theirs", encoding="utf-8")
+    answer = ask("undo")
+    assert answer["external"] and "2.txt" in answer["text"]
+    assert (folder / "2.txt").read_text(encoding="utf-8") == "theirs"
+    assert "Undone" in ask("undo", force=True)["done"]
+
+
+def test_pictures_that_come_or_go_number_the_rows_anew(ask: Any, folder: Path) -> None:
+    Image.new("RGB", (10, 10)).save(folder / "00.png")
+    for _ in range(40):
+        if ask("poll", tab="a").get("renumbered"):
+            break
+        time.sleep(0.2)
+    assert ask("rows", ids=[0]) == {"renumbered": True}, "the page's rows are those of another time"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_what_cannot_be_written_is_told_and_tried_again(ask: Any, folder: Path) -> None:
+    folder.chmod(0o500)
+    answer = edit(ask, 1, "cat, tag1, <b>", "dog")
+    assert answer["num_failed"] == 1 and "cannot be written" in answer["failed"][0]
+    folder.chmod(0o700)
+    assert ask("retry")["num_failed"] == 0
+    assert (folder / "1.txt").read_text(encoding="utf-8") == "dog"
+
+
+def test_tags_are_counted_over_all_and_in_the_filter(ask: Any) -> None:
+    def tags(**request: Any) -> Data:
+        return ask("tags", **{"filter": "", "search": "", "sort": "count", **request})
+
+    answer = tags()
+    assert answer["num"] == 4 and answer["tags"][0][1] == 5
+    assert {tag: shown for tag, _, shown, *_ in tags(filter="tag:tag1")["tags"]} == {
+        "cat": 3,
+        "<b>": 3,
+        "tag1": 3,
+        "tag0": 0,
+    }
+    assert [tag for tag, *_ in tags(search="TAG")["tags"]] == ["tag1", "tag0"]
+    assert tags(sort="rare")["tags"][0][0] == "tag0"
+    assert ask("complete", text="ta")["tags"][0]["tag"] == "tag1"
+    assert ask("common", ids=captions_view.packed([0, 1]))["tags"][0][1] == 1
+
+
+def test_a_batch_previews_applies_and_is_one_step_back(ask: Any, folder: Path) -> None:
+    request = {"operation": "replace", "values": {"find": "tag(\\d)", "replacement": "t\\1", "mode": "regex"}}
+    shown = ask("preview", **request, scope="shown", filter="tag:tag1")
+    assert (shown["num"], shown["total"]) == (3, 3)
+    assert shown["examples"][0] == {"id": 1, "name": "1.png", "before": "cat, tag1, <b>", "after": "cat, t1, <b>"}
+    answer = ask("apply", **request, scope="selected", ids=captions_view.packed([1, 2, 77]))
+    assert answer["num"] == 2 and answer["history"]["undo"].startswith("Find and replace: tag")
+    assert ask("undo")["touched"] is not None
+    assert "expression" in ask("preview", **{**request, "values": {"find": "(", "mode": "regex"}}, scope="all")["error"]
+    assert "filter" in ask("apply", **request, scope="shown", filter="(")["error"]
+    assert "whole number" in ask("preview", operation="first", values={"number": "x"}, scope="all")["error"]
+
+
+def test_tags_are_merged_exactly_as_they_are_written(ask: Any) -> None:
+    edit(ask, 1, "cat, tag1, <b>", "a*, ab, tag1, dog")
+    ask("apply", operation="merge", values={"tags": ["a*", "tag1"], "into": "dog"}, scope="all")
+    assert ask("rows", ids=[1])["rows"][0]["text"] == "dog, ab"
+    ask("apply", operation="merge", values={"tags": ["dog"], "into": ""}, scope="all")
+    assert ask("rows", ids=[1])["rows"][0]["text"] == "ab"
+
+
+def test_every_operation_can_be_asked_for_in_every_language(ask: Any, page: CaptionsPage) -> None:
+    for language in languages():
+        told = props(AppContext(page.context.services, language, gr.Blocks()))
+        assert "captionpage." not in json.dumps([told["operations"], told["words"], told["examples"]])
+        for operation in told["operations"]:
+            values = {
+                field["name"]: "x" if field["default"] == "" else field["default"] for field in operation["fields"]
+            }
+            answer = ask(
+                "preview", operation=operation["name"], values={**values, "tags": "cat", "find": "c"}, scope="all"
+            )
+            assert "num" in answer, answer
+    for text, _ in told["examples"]:
+        assert ask("view", filter=text, sort="name")["problem"] is None, text
+
+
+def test_thumbnails_are_kept_on_disk_and_only_of_open_folders(page: CaptionsPage, folder: Path, tmp_path: Path) -> None:
+    client = TestClient(make_app(page.context.services))
+    key = page.open({"folder": str(folder)}).get("key") or page.open({"folder": str(folder)})["key"]
+    answer = client.get(f"/captions/pictures/{key}/3?size=150&v=1")
+    assert answer.status_code == 200 and answer.headers["content-type"] == "image/webp"
+    kept = list((tmp_path / "home" / "cache" / "thumbnails").rglob("*.webp"))
+    assert len(kept) == 1 and kept[0].read_bytes() == answer.content
+    (folder / "3.png").write_bytes(b"damaged")
+    assert client.get(f"/captions/pictures/{key}/3?size=150&v=1").content == answer.content, "not made again"
+    assert client.get(f"/captions/pictures/{key}/99").status_code == 404
+    assert client.get("/captions/pictures/none/0").status_code == 404
+    (folder / "4.png").write_bytes(b"damaged")
+    assert client.get(f"/captions/pictures/{key}/4?size=1500").status_code == 404
+    assert captions_pictures.thumbnail(folder / "5.png", "stamp", 192)[:4] == b"RIFF"
+
+
+def test_tagging_is_a_run_in_the_queue(ask: Any, page: CaptionsPage, folder: Path) -> None:
+    page.context.queue.pause(True)
+    run = ask("tag", values={"model": "no/such", "general_threshold": "0.5", "excluded_tags": "a, b", "dry_run": True})
+    (config,) = (page.context.queue.runs_dir / run["run"]).glob("config.toml")
+    text = config.read_text(encoding="utf-8")
+    assert folder.name in text and "general_threshold = 0.5" in text and "dry_run = true" not in text
+    assert "error" in ask("tag", values={"general_threshold": "7"})
