@@ -77,8 +77,8 @@ class Library(Rows):
         if LocalFiles().kind(str(self.root)) != "folder":
             raise UserError("file_not_found", value=str(self.root))
         self.journal = Journal(self.root)
-        known = recall(self._snapshot)
-        self._take(self._load(self._list(), known, progress))
+        known, tags = recall(self._snapshot)
+        self._take(self._load(self._list(), known, progress), known, tags)
         if (known.stamps, known.caption_stamps) != (self.stamps, self._pictures.caption_stamps):
             self.keep()
         self._presence = Presence(self.journal.path.with_suffix(".open"), label)
@@ -99,7 +99,7 @@ class Library(Rows):
         """Write what is known to the cache; where that fails, the folder only opens more slowly."""
         with self._lock, suppress(UserError, OSError):
             self._settle()
-            keep(self._snapshot, self._pictures)
+            keep(self._snapshot, self._pictures, self.tags)
 
     def apply(self, name: str, edits: Mapping[int, str], *, wait: bool = False) -> Applied:
         """Change captions, as one action with a name.

@@ -23,8 +23,9 @@ from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import Entry
 from backend.data.stores import Store
 from backend.editing.files import read_caption, write_bytes
+from backend.editing.tags import TagTable
 
-VERSION = 1
+VERSION = 2
 NUM_THREADS = min(16, (os.cpu_count() or 1) + 2)
 NUM_PER_CHUNK = 2000
 Progress = Callable[[int, int], None]
@@ -205,19 +206,18 @@ def snapshot_path(cache: Path, root: Path, caption_extension: str, *, is_recursi
     return cache / "captions" / f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.rows"
 
 
-def keep(path: Path, pictures: Pictures) -> None:
+def keep(path: Path, pictures: Pictures, tags: TagTable) -> None:
     """Write what is known to the cache.
 
     Raises:
         UserError: `no_space` or `file_unwritable`.
     """
     buffer = io.BytesIO()
-    for one in fields(pictures):
-        values = getattr(pictures, one.name)
+    columns = [getattr(pictures, one.name) for one in fields(pictures)]
+    for values in (*columns, tags.words, tags.ids, tags.lengths, tags.is_first):
         if isinstance(values, list):
             np.save(buffer, np.fromiter(map(len, values), np.int64, len(values)))
-            text = "".join(values).encode("utf-8", "surrogatepass")
-            np.save(buffer, np.frombuffer(text, np.uint8))
+            np.save(buffer, np.frombuffer("".join(values).encode("utf-8", "surrogatepass"), np.uint8))
         else:
             np.save(buffer, values)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,18 +225,20 @@ def keep(path: Path, pictures: Pictures) -> None:
     write_bytes(path, b"%d\n%s\n" % (VERSION, hashlib.blake2b(content).hexdigest().encode()) + content)
 
 
-def recall(path: Path) -> Pictures:
+def recall(path: Path) -> tuple[Pictures, TagTable]:
     """Return what the cache knows of a folder; nothing when that is damaged or of another version."""
+    nothing = Pictures(), TagTable.of_texts([])
     try:
         data = path.read_bytes()
         version, digest, content = data.split(b"\n", 2)
     except (OSError, ValueError):
-        return Pictures()
+        return nothing
     if version != b"%d" % VERSION or digest != hashlib.blake2b(content).hexdigest().encode():
-        return Pictures()
+        return nothing
     buffer = io.BytesIO(content)
     names, stamps, captions, caption_stamps, texts = (_column(buffer) for _ in range(5))
-    return Pictures(names, stamps, captions, caption_stamps, texts, np.load(buffer), np.load(buffer))
+    pictures = Pictures(names, stamps, captions, caption_stamps, texts, np.load(buffer), np.load(buffer))
+    return pictures, TagTable(_column(buffer), np.load(buffer), np.load(buffer), np.load(buffer))
 
 
 def _column(buffer: io.BytesIO) -> list[str]:

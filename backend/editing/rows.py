@@ -131,8 +131,8 @@ class Rows:
             self._likeness = None
             self._duplicates = None
 
-    def _take(self, pictures: Pictures) -> None:
-        """Take rows that are numbered anew."""
+    def _take(self, pictures: Pictures, known: Pictures | None = None, tags: TagTable | None = None) -> None:
+        """Take rows that are numbered anew; `tags` are those of `known`, and save time where that is the same."""
         self._pictures = pictures
         self._row_of = {name: row for row, name in enumerate(pictures.names)}
         self._first_of = {caption: row for row, caption in reversed(list(enumerate(pictures.captions)))}
@@ -142,7 +142,7 @@ class Rows:
                 if self._first_of[caption] != row:
                     self._shared.setdefault(caption, [self._first_of[caption]]).append(row)
         self.has_caption: Mask = np.array([stamp != "" for stamp in pictures.caption_stamps], bool)
-        self.tags = TagTable(pictures.texts)
+        self.tags = _tags(pictures, known, tags)
         self._folded = []
         self._folded_names = []
         self.forget_likeness()
@@ -175,6 +175,15 @@ class Rows:
         for counts in self._tokens.values():
             counts[rows] = -1
         self.version += 1
+
+
+def _tags(pictures: Pictures, known: Pictures | None, tags: TagTable | None) -> TagTable:
+    if known is None or tags is None or known.names != pictures.names:
+        return TagTable.of_texts(pictures.texts)
+    pairs = zip(pictures.texts, known.texts, strict=True)
+    changed = [row for row, (text, before) in enumerate(pairs) if text is not before and text != before]
+    tags.replace(np.array(changed, np.int64), [pictures.texts[row] for row in changed])
+    return tags
 
 
 def _folded(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +39,22 @@ class TagTable:
     order; `is_first` is off for a tag that the row has had before.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.words: list[str] = []
-        self.numbers: dict[str, int] = {}
+    def __init__(self, words: list[str], ids: NDArray[np.int32], lengths: NDArray[np.int64], is_first: Mask) -> None:
+        self.words = words
+        self.ids, self.is_first = ids, is_first
+        self.offsets = _offsets(lengths)
+        self.numbers = {word: number for number, word in enumerate(words)}
         self._folded: list[str] = []
         self._by_folded: dict[str, list[int]] = {}
-        self.ids, lengths, self.is_first = self._encode(texts)
-        self.offsets = _offsets(lengths)
         self._rows: NDArray[np.int32] | None = None
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Self:
+        """Return the table of captions."""
+        table = cls([], np.zeros(0, np.int32), np.zeros(len(texts), np.int64), np.zeros(0, bool))
+        table.ids, lengths, table.is_first = table._encode(texts)
+        table.offsets = _offsets(lengths)
+        return table
 
     @property
     def lengths(self) -> NDArray[np.int64]:
