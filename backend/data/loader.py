@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -136,7 +136,9 @@ class SampleReader:
         """Make the sample of a picture as it is: never mirrored, with its first caption. Raises as `sample`."""
         record = placement.record
         caption = full_captions(record, self.pictures.rules_of(record))[0]
-        return self._finish(placement, caption, caption_rng(self.seed, 0, draw_key(record)), flip=False)
+        sample = self._finish(placement, caption, caption_rng(self.seed, 0, draw_key(record)), flip=False)
+        # A measurement: pictures that count less in training do not count less here.
+        return replace(sample, loss_weight=1.0, is_prior=False)
 
     def _finish(self, placement: Placement, caption: str, rng: random.Random, *, flip: bool) -> Sample:
         record, dataset = placement.record, self.pictures.datasets[placement.record.dataset]

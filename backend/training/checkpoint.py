@@ -30,7 +30,7 @@ STATE = "state.json"
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.pt"
 VERSION = 1
-BOUND_SECTIONS = ("model", "data", "adapter", "training", "optimizer")
+BOUND_SECTIONS = ("model", "data", "adapter", "training", "optimizer", "noise", "loss")
 # Longer or shorter, with more threads or less memory: the state is the same. Models and pictures may have moved.
 FREE_SETTINGS = {
     "model.base_model",
