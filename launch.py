@@ -1,6 +1,6 @@
 """Make the environment that Athanor runs in, then run a command in it. Standard library only.
 
-launch.py [gui|demo|test|doctor|install|add|train|check|cache|schema] [--torch-index URL] [arguments of the command]
+launch.py [gui|demo|test|doctor|install|add|tag|train|check|cache|schema] [--torch-index URL] [arguments of the command]
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TORCH_INDEXES = "https://download.pytorch.org/whl/"
 CUDA_BUILDS = (("cu130", 580, 7.5), ("cu126", 525, 5.0))
 ROCM_BUILD = "rocm7.2"
 BACKEND_COMMANDS = ("demo", "train", "check", "cache", "schema")
-COMMANDS = ("gui", "install", "add", "test", "doctor", *BACKEND_COMMANDS)
+COMMANDS = ("gui", "install", "add", "test", "doctor", "tag", *BACKEND_COMMANDS)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
@@ -375,6 +375,8 @@ def dispatch(command: str, arguments: list[str], torch_index: str) -> int:
     if command == "test":
         install_browser()
         return run_tests(arguments)
+    if command == "tag":
+        return run(["-m", "taggers", *arguments])
     if command in BACKEND_COMMANDS:
         return run(["-m", "backend", command, *arguments])
     return run(["gui.py", *arguments])
