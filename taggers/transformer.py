@@ -10,10 +10,13 @@ from typing import Any
 
 from backend.config.problems import UserError
 from taggers.config import TABLE, TaggingConfig
+from taggers.grids import GridProcessor
 
 DEVICES = ("cuda", "mps", "cpu")
 # What the devices of onnxruntime are called by torch.
 NAMES = {"coreml": "mps"}
+# Models whose own processor wants torchvision, though only for films.
+OF_GRIDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 
 
 def choose_device(asked: str) -> str:
@@ -47,11 +50,20 @@ def load(path: Path, processor_class: Any, model_class: Any, config: TaggingConf
     if config.quantization == "4bit":
         options["quantization_config"] = _four_bits(device)
     with plain_words(path):
-        processor = processor_class.from_pretrained(path, local_files_only=True)
+        processor = _processor(path, processor_class)
         model = model_class.from_pretrained(path, local_files_only=True, **options)
     if "quantization_config" not in options:
         model = model.to(device)
     return processor, model.eval(), device
+
+
+def _processor(path: Path, processor_class: Any) -> Any:
+    try:
+        return processor_class.from_pretrained(path, local_files_only=True)
+    except ImportError:
+        if not model_type(path).startswith(OF_GRIDS):
+            raise
+        return GridProcessor.from_pretrained(path, local_files_only=True)
 
 
 def _four_bits(device: str) -> Any:
@@ -77,7 +89,6 @@ def plain_words(path: Path) -> Iterator[None]:
         KeyError,
         TypeError,
         AttributeError,
-        ImportError,
         RuntimeError,
         SafetensorError,
     ) as error:

@@ -19,12 +19,18 @@ from transformers import (
     CLIPProcessor,
     CLIPTextConfig,
     CLIPVisionConfig,
+    Florence2Config,
+    Florence2ForConditionalGeneration,
+    Florence2Processor,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
     OPTConfig,
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLImageProcessor,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
@@ -36,25 +42,29 @@ from transformers import (
 )
 
 # The functions of this module that make captioners.
-CAPTIONERS = ("llava", "blip2")
+CAPTIONERS = ("llava", "blip2", "florence2", "qwen")
 SIDE, PATCH, WIDTH = 16, 8, 16
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 CHAT = (
     "{% for message in messages %}USER: {% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %} ASSISTANT:{% endfor %}"
 )
+QWEN_CHAT = CHAT.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>")
 SMALL = {"hidden_size": WIDTH, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 VISION = {**SMALL, "image_size": SIDE, "patch_size": PATCH}
 
 
-def tokenizer(chat: str = "") -> PreTrainedTokenizerFast:
+def tokenizer(chat: str = "", more: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
     """Return a tokenizer of letters."""
     letters = [chr(code) for code in range(33, 127)]
-    vocabulary = {sign: place for place, sign in enumerate((*SPECIAL, "Ġ", *letters))}
+    vocabulary = {sign: place for place, sign in enumerate((*SPECIAL, *more, "Ġ", *letters))}
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     named = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    fast = PreTrainedTokenizerFast(tokenizer_object=made, extra_special_tokens={"image_token": "<image>"}, **named)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=made, extra_special_tokens={"image_token": more[0] if more else "<image>"}, **named
+    )
+    fast.add_special_tokens({"additional_special_tokens": list(more)}) if more else None
     if chat:
         fast.chat_template = chat
     return fast
@@ -142,3 +152,79 @@ def siglip(folder: Path) -> Path:
         vision_config=SiglipVisionConfig(**VISION).to_dict(),
     )
     return _saved(folder, SiglipModel(config), SiglipImageProcessor(size={"height": SIDE, "width": SIDE}))
+
+
+def qwen(folder: Path) -> Path:
+    """Make a model in the layout of Qwen2.5-VL."""
+    torch.manual_seed(0)
+    words = tokenizer(QWEN_CHAT, ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"))
+    place = words.convert_tokens_to_ids
+    config = Qwen2_5_VLConfig(
+        text_config={
+            **SMALL,
+            "num_key_value_heads": 2,
+            "vocab_size": len(words),
+            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+        },
+        vision_config={
+            "depth": 1,
+            "hidden_size": WIDTH,
+            "intermediate_size": 32,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "patch_size": PATCH,
+            "window_size": 4 * PATCH,
+            "fullatt_block_indexes": [0],
+        },
+        image_token_id=place("<|image_pad|>"),
+        video_token_id=place("<|video_pad|>"),
+        vision_start_token_id=place("<|vision_start|>"),
+        vision_end_token_id=place("<|vision_end|>"),
+    )
+    sizes = {"shortest_edge": 4 * SIDE, "longest_edge": 64 * SIDE}
+    images = Qwen2VLImageProcessor(patch_size=PATCH, size=sizes)
+    return _saved(folder, Qwen2_5_VLForConditionalGeneration(config), images, words)
+
+
+def florence2(folder: Path) -> Path:
+    """Make a model in the layout of Florence-2."""
+    torch.manual_seed(0)
+    words = tokenizer()
+    config = Florence2Config(
+        text_config={
+            "model_type": "bart",
+            "d_model": WIDTH,
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 32,
+            "decoder_ffn_dim": 32,
+            "vocab_size": len(words),
+            "max_position_embeddings": 256,
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "decoder_start_token_id": 2,
+            "forced_eos_token_id": 2,
+        },
+        vision_config={
+            "depths": [1, 1],
+            "patch_size": [7, 3],
+            "patch_stride": [4, 2],
+            "patch_padding": [3, 1],
+            "patch_prenorm": [False, True],
+            "embed_dim": [8, 16],
+            "num_heads": [2, 2],
+            "num_groups": [2, 2],
+            "window_size": 4,
+            "projection_dim": WIDTH,
+            "max_position_embeddings": 16,
+            "max_temporal_embeddings": 16,
+        },
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        is_encoder_decoder=True,
+    )
+    images = CLIPImageProcessor(size={"height": 32, "width": 32}, do_center_crop=False)
+    images.image_seq_length = 17
+    return _saved(folder, Florence2ForConditionalGeneration(config), Florence2Processor(images, words))

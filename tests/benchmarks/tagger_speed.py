@@ -182,20 +182,25 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     paths = sorted((folder / "pictures").glob("*.jpg"))
     arrays = [tagger.prepare(read_rgb(path), Picture("", path.name, path)) for path in paths]
     bare(tagger, arrays[: options.batch_size], options.batch_size)
-    ratios = []
+    ratios, bares, wholes = [], [], []
     for number in range(options.rounds):
         # By turns, and bare on both sides: what else the machine does meanwhile meets both.
         before = bare(tagger, arrays, options.batch_size)
         whole = ours(tagger, config)
         after = bare(tagger, arrays, options.batch_size)
         alone = (before + after) / 2
+        bares += [before[0], after[0]]
+        wholes.append(whole[0])
         ratios.append(alone / whole)
         wall, processor = ratios[-1]
         speeds = f"bare {1 / alone[0]:.3f} pictures/s, ours {1 / whole[0]:.3f}"
         print(f"round {number + 1}: {speeds}, ratio {wall:.3f} (of processor time {processor:.3f})", flush=True)
-    ratio, processor = (statistics.median(values) for values in zip(*ratios, strict=True))
-    print(f"median ratio {ratio:.3f} (target {TARGET}): {'met' if ratio >= TARGET else 'MISSED'}")
-    print(f"of processor time {processor:.3f}: what other programs on the machine do meanwhile counts less in it")
+    wall, processor = (statistics.median(values) for values in zip(*ratios, strict=True))
+    # The fastest turns of both are those that other programs on the machine disturbed least.
+    ratio = min(bares) / min(wholes)
+    print(f"median of the rounds {wall:.3f}, of processor time {processor:.3f}")
+    print(f"fastest turns: bare {1 / min(bares):.3f} pictures/s, ours {1 / min(wholes):.3f}")
+    print(f"ratio {ratio:.3f} (target {TARGET}): {'met' if ratio >= TARGET else 'MISSED'}")
     raise SystemExit(0 if ratio >= TARGET else 1)
 
 
