@@ -21,6 +21,8 @@ TORCH_FREE = (
     "backend.families.specs",
     "backend.families.detect",
     "backend.data.scan",
+    "backend.editing.matching",
+    "backend.editing.operations",
     "backend.runs.supervisor",
     "backend.runs.queue",
     "backend.runs.diagnosis",

@@ -100,12 +100,17 @@ class Journal:
 
     @contextmanager
     def recording(self, name: str, *, wait: bool = True) -> Iterator[Recording]:
-        """Do an action in parts: for a tagger that takes an hour, and yet is undone as one."""
+        """Do an action in parts: for a tagger that takes an hour, and yet is undone as one.
+
+        With `wait` off the files are only written from its end on, by a thread.
+        """
         record = self._begin(name)
         recording = Recording(self, record, wait)
         try:
             yield recording
         finally:
+            for changes in recording.left:
+                self._schedule(record, changes)
             record.is_whole = True
             last = self._later(lambda: self._end(record, 1))
             if wait:
@@ -365,6 +370,8 @@ class Recording:
         self._journal = journal
         self._record = record
         self._wait = wait
+        # What is written down, and not in the files yet.
+        self.left: list[Sequence[Change]] = []
 
     @property
     def action(self) -> Action:
@@ -380,9 +387,10 @@ class Recording:
         if not changes:
             return
         self._journal._write_down(self._record, changes)
-        job = self._journal._schedule(self._record, changes)
         if self._wait:
-            job.result()
+            self._journal._schedule(self._record, changes).result()
+        else:
+            self.left.append(changes)
 
 
 def _is_alive(owner: tuple[int, float]) -> bool:

@@ -123,8 +123,7 @@ class Library(Rows):
             for conflict in conflicts:
                 new.pop(self.caption_name(conflict.row), None)
             changes = [Change(caption, self._before(caption), text) for caption, text in new.items()]
-            action = self.journal.record(name, changes, wait=False) if changes else None
-            rows = self._set(new)
+            action, rows = self._record(name, changes, new) if changes else (None, ())
         if wait:
             self.journal.wait()
         return Applied(action, rows, tuple(conflicts))
@@ -256,6 +255,13 @@ class Library(Rows):
             return self._on_disk(caption)
         row = self._first_of[caption]
         return self.texts[row] if self.has_caption[row] else None
+
+    def _record(self, name: str, changes: Sequence[Change], new: Mapping[str, str]) -> tuple[Action, tuple[int, ...]]:
+        # What is shown must not wait for the thread that writes.
+        with self.journal.recording(name, wait=False) as recording:
+            recording.write(changes)
+            rows = self._set(new)
+        return recording.action, rows
 
     def _turned(self, done: tuple[Action, list[Change]] | None) -> Applied | None:
         if done is None:
