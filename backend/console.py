@@ -14,7 +14,7 @@ from backend.runs.diagnosis import diagnose
 from backend.runs.events import Event, EventReader
 from backend.runs.layout import RunFolder
 from backend.runs.processes import processes
-from backend.runs.view import RunView, fold
+from backend.runs.view import COUNTED_PHASES, RunView, fold
 
 POLL_SECONDS = 0.3
 # How often a line of progress is written where lines cannot be written over: to a file or a pipe.
@@ -93,7 +93,8 @@ class Console:
             speed = view.step_seconds or 0.0
             return self.text("step", step=view.step, total=view.total, loss=shown, seconds=f"{speed:.2f}", left=left)
         if view.phase_total:
-            known = view.phase == "caching" and eta is not None  # the time that a few samples take is not estimated
+            # The time that a few samples take is not estimated.
+            known = view.phase in ("caching", *COUNTED_PHASES) and eta is not None
             return self.text("progress" if known else "count", done=view.done, total=view.phase_total, left=left)
         return ""
 

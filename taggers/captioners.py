@@ -12,6 +12,7 @@ from PIL import Image
 from taggers import transformer
 from taggers.base import Described, Picture
 from taggers.config import TaggingConfig
+from taggers.files import model_type
 from taggers.tags import TagList
 
 CaptionOf = Callable[[Picture], str]
@@ -75,7 +76,7 @@ class Captioner:
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self.style = STYLES.get(transformer.model_type(path), CHAT)
+        self.style = STYLES.get(model_type(path), CHAT)
         self.template = config.prompt.strip() or prompt or self.style.prompt
         self._processor, self._model, self.device = transformer.load(
             path, AutoProcessor, AutoModelForImageTextToText, config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,6 @@ from backend.runs.locks import take
 from taggers import models
 from taggers.config import TABLE
 from taggers.models import TaggerModel
-from taggers.transformer import settings
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 TAG_LISTS = ("selected_tags.csv", "tag_mapping.json")
@@ -84,6 +84,20 @@ def at(path: Path) -> ModelFiles:
             return ModelFiles(row if row.kind != "onnx" else replace(row, kind=_kind_of(path)), path)
         raise UserError("tagger_incomplete", f"{TABLE}.model", value=str(path), missing="model.onnx")
     return _with_list(onnx, models.find(onnx.parent.name))
+
+
+def model_type(path: Path) -> str:
+    """Return what config.json calls the kind of model; empty where it cannot be read."""
+    return str(settings(path).get("model_type") or "")
+
+
+def settings(path: Path) -> dict[str, Any]:
+    """Return config.json; empty where it cannot be read."""
+    try:
+        content = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _kind_of(folder: Path) -> models.Kind:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from backend.config.problems import UserError
 from taggers.config import TABLE, TaggingConfig
+from taggers.files import model_type
 from taggers.grids import GridProcessor
 
 DEVICES = ("cuda", "mps", "cpu")
@@ -94,17 +94,3 @@ def plain_words(path: Path) -> Iterator[None]:
     ) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError("tagger_damaged", f"{TABLE}.model", value=str(path), reason=reason) from error
-
-
-def model_type(path: Path) -> str:
-    """Return what config.json calls the kind of model; empty where it cannot be read."""
-    return str(settings(path).get("model_type") or "")
-
-
-def settings(path: Path) -> dict[str, Any]:
-    """Return config.json; empty where it cannot be read."""
-    try:
-        content = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -272,3 +272,37 @@ def test_the_pipeline_asks_before_each_batch(model: Path, make_pictures: MakePic
     batches = list(pipeline.describe(tagger, pictures, batch_size=4, num_workers=2))
     assert [len(batch) for batch in batches] == [4, 2]
     assert list(pipeline.describe(tagger, pictures, batch_size=4, num_workers=2, stopping=lambda: True)) == []
+
+
+def test_a_folder_that_vanishes_meanwhile_is_told(model: Path, make_pictures: MakePictures) -> None:
+    folder = make_pictures(**{f"p{number}": number for number in range(8)})
+    config = TaggingConfig(folders=[str(folder)], model=str(model), batch_size=2)
+    tagger = load(files.at(model), config)
+    original = tagger.describe
+
+    def vanishing(prepared: Any) -> Any:
+        if folder.exists():
+            folder.rename(folder.with_name("elsewhere"))
+        return original(prepared)
+
+    tagger.describe = vanishing  # type: ignore[method-assign]
+    with pytest.raises(UserError) as caught:
+        tag(Task(config, "tagging"), tagger, Listener())
+    assert caught.value.problem.code == "caption_folder_gone"
+
+
+def test_a_caption_that_somebody_wrote_meanwhile_is_kept(model: Path, make_pictures: MakePictures) -> None:
+    folder = make_pictures(a=1, b=2)
+    config = TaggingConfig(folders=[str(folder)], model=str(model), batch_size=1)
+    tagger = load(files.at(model), config)
+    original = tagger.describe
+
+    def interrupted(prepared: Any) -> Any:
+        (folder / "b.txt").write_text("mine")
+        return original(prepared)
+
+    tagger.describe = interrupted  # type: ignore[method-assign]
+    task = Task(config, "tagging")
+    tag(task, tagger, Listener())
+    assert (folder / "b.txt").read_text() == "mine"
+    assert task.counts == Counts(written=1, skipped=1)
