@@ -86,7 +86,7 @@ class TaggingConfig(Section):
     ] = "none"
     """Whether the likeliest quality, such as "best quality", is written, and where; of models that know it."""
 
-    trigger_word: Annotated[str, Field(title="Trigger word"), Ui(tier="basic", aliases=("keep_tokens",))] = ""
+    trigger_word: Annotated[str, Field(title="Trigger word"), Ui(tier="basic")] = ""
     """Written in front of each caption."""
 
     additional_tags: Annotated[
@@ -132,7 +132,7 @@ class TaggingConfig(Section):
     on_existing: Annotated[
         Literal["skip", "merge", "append", "prepend", "overwrite"],
         Field(title="Pictures with a caption"),
-        Ui(tier="basic", aliases=("batch_output_action_on_conflict", "append_tags")),
+        Ui(tier="basic", aliases=("batch_output_action_on_conflict",)),
     ] = "skip"
     """skip: they are left alone. merge: new tags are added, without doubles. append and prepend: the new text is
     written behind or before the old one. overwrite: it takes its place. All of it can be undone."""
