@@ -177,7 +177,7 @@ def test_a_filter_finds_errors_are_shown_at_their_place_and_tags_filter_by_click
     counts(page, "1 of 24 pictures")
     expect(page.locator(".filter-error")).to_be_hidden()
     box.fill("")
-    counts(page, "24 pictures")
+    counts(page, re.compile("^24 pictures"))
     page.locator('.tag-main[data-tag="tag1"]').click()
     counts(page, "5 of 24 pictures")
     page.locator('.tag-main[data-tag="cat"]').click(modifiers=["Shift"])
@@ -233,3 +233,139 @@ def test_a_batch_says_what_it_will_change_before_it_does(page: Page, pictures: P
     expect(page.locator(".captions-note")).to_contain_text("Undone")
     saved(page)
     assert not (pictures / "00.txt").exists()
+
+
+def test_tags_are_dragged_and_pasted_and_captions_copied(page: Page, pictures: Path) -> None:
+    go_to(page, "01.jpg")
+    page.locator('.chip[data-tag="blue_sky"]').drag_to(
+        page.locator('.chip[data-tag="cat"]'), target_position={"x": 4, "y": 10}
+    )
+    expect(page.locator(".chip > span")).to_have_text(["blue_sky", "cat", "tag1"])
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "blue_sky, cat, tag1"
+    paste = """text => {
+        const data = new DataTransfer();
+        data.setData("text/plain", text);
+        const paste = new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+        document.getElementById("captions-grid").dispatchEvent(paste);
+    }"""
+    page.locator("#captions-grid").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    counts(page, "2 selected")
+    page.evaluate(paste, "pasted, cat\nthird")
+    expect(page.locator(".captions-note")).to_contain_text("2 captions changed")
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "blue_sky, cat, tag1, pasted, third"
+
+
+def test_several_captions_of_a_picture_stay_lines(page: Page, pictures: Path) -> None:
+    (pictures / "03.txt").write_bytes(b"one, two\r\nthree\r\n")
+    expect(page.locator(".caption-tile", has_text="03.jpg").locator(".tile-text")).to_contain_text(
+        "one, two", timeout=15 * SECOND
+    )
+    go_to(page, "03.jpg")
+    page.get_by_role("button", name="Caption 2").click()
+    expect(page.locator(".chip > span")).to_have_text(["three"])
+    page.locator("#captions-add").fill("four")
+    page.keyboard.press("Enter")
+    saved(page)
+    assert (pictures / "03.txt").read_bytes() == b"one, two\r\nthree, four\r\n"
+
+
+def test_suggestions_come_from_the_folders_own_tags(page: Page) -> None:
+    go_to(page, "00.jpg")
+    page.keyboard.press("Enter")
+    page.keyboard.type("blu")
+    expect(page.locator(".suggestions li")).to_have_count(1)
+    page.keyboard.press("Tab")
+    expect(page.locator(".chip > span")).to_have_text(["blue_sky"])
+    expect(page.locator("#captions-add")).to_be_focused()
+    page.keyboard.press("Alt+PageDown")
+    expect(page.locator(".caption-head strong")).to_have_text("01.jpg")
+    expect(page.locator("#captions-add")).to_be_focused()
+
+
+def test_the_large_view_is_left_and_walked_through_by_keys(page: Page) -> None:
+    page.keyboard.press("v")
+    expect(page.locator(".captions-root.is-large .caption-picture img")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".caption-head strong")).to_have_text("01.jpg")
+    page.keyboard.press("Escape")
+    expect(page.locator("#captions-grid")).to_be_focused()
+
+
+@pytest.fixture
+def untagged(tmp_path: Path) -> Path:
+    folder = tmp_path / "new pictures"
+    folder.mkdir()
+    for number in range(12):
+        Image.new("RGB", (48, 48), (number * 20, number * 20, number * 20)).save(folder / f"{number:02}.png")
+    return folder
+
+
+def test_a_folder_is_tagged_with_one_click_corrected_and_found_as_left(
+    app: App, open_page: OpenPage, untagged: Path, tmp_path: Path
+) -> None:
+    tiny_taggers = pytest.importorskip("tiny_taggers", reason="onnx is not installed")
+    model = tiny_taggers.wd(tmp_path / "tiny-wd")
+    page = open_page(f"{app.url}/en/#captions")
+    page.fill("#captions-folder", str(untagged))
+    page.press("#captions-folder", "Enter")
+    counts(page, "12 pictures")
+    page.locator("#captions-tagging").click()
+    page.locator("#captions-tagging-form-model-input").fill(str(model))
+    page.locator("#captions-tagging-form-trigger_word-input").fill("zkz")
+    page.locator("#captions-tagging-form-general_threshold-input").fill("0.01")
+    page.locator("#captions-tagging-start").click()
+    expect(page.locator('.tag-main[data-tag="zkz"] b')).to_have_text("12", timeout=90 * SECOND)
+    page.locator("#captions-filter").fill("tag:zkz name:0*")
+    counts(page, "10 of 12 pictures")
+    page.locator("#captions-tab-batch").click()
+    page.locator("#captions-operation").select_option("replace")
+    page.locator("#captions-batch-find").fill("zkz")
+    page.locator("#captions-batch-replacement").fill("abc")
+    page.locator("#captions-batch-mode").select_option("tag")
+    page.locator("#captions-scope").select_option("shown")
+    expect(page.locator(".batch-count")).to_have_text("Changes 10 of 10 captions")
+    page.locator("#captions-apply").click()
+    expect(page.locator(".captions-note")).to_contain_text("10 captions changed")
+    page.locator("#captions-filter").fill("")
+    counts(page, re.compile("^12 pictures"))
+    page.locator("#captions-grid").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    page.keyboard.type("by hand")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip", has_text="by hand")).to_be_visible()
+    saved(page)
+    page.keyboard.press("Control+z")
+    expect(page.locator(".chip", has_text="by hand")).to_have_count(0)
+    saved(page)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in untagged.glob("*.txt")}
+    assert len(texts) == 12 and sum(text.startswith("abc") for text in texts.values()) == 10
+    page.reload()
+    counts(page, "12 pictures")
+    expect(page.locator('.tag-main[data-tag="abc"] b')).to_have_text("10")
+    expect(page.locator("#captions-redo")).to_be_enabled()
+    assert {path.name: path.read_text(encoding="utf-8") for path in untagged.glob("*.txt")} == texts
+
+
+@pytest.mark.parametrize(("width", "language"), [(390, "zh-CN"), (1024, "en"), (1280, "zh-CN"), (1920, "en")])
+def test_every_pane_fits_the_window(
+    app: App, open_page: OpenPage, pictures: Path, keep_picture: KeepPicture, width: int, language: str
+) -> None:
+    page = opened(open_page(f"{app.url}/{language}/#captions", width=width, dark=width in (390, 1280)), pictures)
+    page.locator(".caption-tile").nth(2).click()
+    for tab in ("batch", "history", "picture"):
+        if width == 390:
+            page.locator("[data-go=side]").click()
+        page.locator(f"#captions-tab-{tab}").click()
+        page.wait_for_timeout(200)
+        assert not page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), tab
+    if width == 390:
+        for pane in ("tags", "grid"):
+            page.locator(f"[data-go={pane}]").click()
+            assert not page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), (
+                pane
+            )
+    keep_picture(page, f"captions-{language}-{width}")

@@ -54,7 +54,7 @@ function filterNode() {
 
 function headNode() {
   const path = el("input", { type: "text", id: "captions-folder", class: "data-search", list: "captions-folders", spellcheck: "false", placeholder: words("folder.hint"), "aria-label": words("folder"),
-    onchange: () => path.value.trim() && path.value.trim() !== state.folder && openFolder(path.value.trim()), onkeydown: (event) => event.key === "Enter" && openFolder(path.value.trim()) });
+    onchange: () => path.value.trim() && path.value.trim() !== state.folder && openFolder(path.value.trim()), onkeydown: (event) => event.key === "Enter" && path.value.trim() === state.folder && openFolder(state.folder, true) });
   return el("header", { class: "captions-head" },
     el("div", { class: "captions-folder", id: "captions-folder-box" }, path, el("datalist", { id: "captions-folders", "data-part": "folders" }), el("button", { type: "button", class: "small-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("browse"))),
     el("span", { class: "captions-saved", role: "status", "data-part": "saved" }),
@@ -125,12 +125,12 @@ async function opened(answer, { name = "", why = "" }) {
   part("empty").hidden = true;
   unsaved.clear();
   if (why || answer.notes.length) say([why, ...answer.notes].filter(Boolean).join("\n"), "warning");
+  const busy = typing({ target: document.activeElement ?? document.body });
+  if (!busy || busy.id === "captions-folder") part("grid").focus({ preventScroll: true });
   took(answer);
   await look({ stay: false });
   await goToName(name);
   await takeUpUnsaved();
-  const busy = typing({ target: document.activeElement ?? document.body });
-  if (!busy || busy.id === "captions-folder") part("grid").focus({ preventScroll: true });
 }
 
 async function goToName(name) {
@@ -189,7 +189,7 @@ async function pasteInto(text) {
 const typing = (event) => event.target.closest("input, textarea, select, [contenteditable]");
 const LARGE_KEYS = { ArrowLeft: () => go(state.at - 1), ArrowRight: () => go(state.at + 1), Escape: () => showLarge(false), v: () => showLarge(false) };
 function pageKey(event) {
-  if (document.body.dataset.page !== "captions" || !state.info || document.querySelector("dialog[open]")) return;
+  if (event.defaultPrevented || document.body.dataset.page !== "captions" || !state.info || document.querySelector("dialog[open]")) return;
   const command = (event.ctrlKey || event.metaKey) && !event.altKey;
   const busy = typing(event);
   const empty = !busy || (busy.matches("input") && !busy.value);
