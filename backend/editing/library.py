@@ -136,12 +136,14 @@ class Library(Rows):
         """
         with self._lock:
             self._check_folder()
+            self._settle()
             return self._turned(self.journal.undo(on_conflict, wait=wait))
 
     def redo(self, on_conflict: OnConflict = "refuse", *, wait: bool = False) -> Applied | None:
         """Do again what was undone last; as `undo`."""
         with self._lock:
             self._check_folder()
+            self._settle()
             return self._turned(self.journal.redo(on_conflict, wait=wait))
 
     def saving(self) -> Saving:
@@ -267,7 +269,11 @@ class Library(Rows):
         if done is None:
             return None
         action, changes = done
-        return Applied(action, self._set({change.path: change.after for change in changes}))
+        texts = {change.path: change.after for change in changes}
+        if action.is_undone:  # what never got into its file is taken back, too
+            left = [each.path for each in action.skipped if self._unsaved.pop(each.path, None)]
+            texts.update((caption, self._on_disk(caption)) for caption in left)
+        return Applied(action, self._set(texts))
 
     def _check_folder(self) -> None:
         if not self.root.is_dir():

@@ -216,6 +216,19 @@ def test_a_change_from_outside_while_ours_is_unsaved_is_a_conflict(
         assert library.saving().unsaved == ()
 
 
+def test_what_could_not_be_saved_can_be_undone(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Library(pictures) as library:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+            library.apply("x", {0: "ours"}, wait=True)
+            assert library.saving().unsaved[0].row == 0
+            undone = library.undo(wait=True)
+        assert undone is not None
+        assert undone.rows == (0,)
+        assert library.texts[0] == "1girl, cat ears"
+        assert library.saving().unsaved == ()
+
+
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs users")
 def test_a_file_that_may_not_be_written_is_told(pictures: Path) -> None:
     (pictures / "a.txt").chmod(0o444)
