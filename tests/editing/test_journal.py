@@ -164,6 +164,35 @@ def test_a_batch_that_is_killed_is_carried_to_its_end(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) - 4000 <= 1  # at most the hidden half of one file
 
 
+UNDO = """
+import sys
+from pathlib import Path
+from backend.editing.journal import Journal
+with Journal(Path(sys.argv[1])) as journal:
+    journal.undo()
+"""
+
+
+def test_an_undo_that_is_killed_is_carried_to_its_end(tmp_path: Path) -> None:
+    names = [f"{number}.txt" for number in range(3000)]
+    for name in names:
+        (tmp_path / name).write_text("old", encoding="utf-8")
+    with Journal(tmp_path) as journal:
+        journal.record("batch", [Change(name, "old", "new") for name in names])
+    process = run(UNDO, str(tmp_path))
+    until = time.monotonic() + 60
+    while (tmp_path / "2800.txt").read_text(encoding="utf-8") == "new" and time.monotonic() < until:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert set(texts(tmp_path).values()) == {"old", "new"}
+    with Journal(tmp_path) as journal:
+        assert set(texts(tmp_path).values()) == {"old"}
+        assert journal.history()[0].is_undone
+        journal.redo()
+        assert set(texts(tmp_path).values()) == {"new"}
+
+
 def test_a_torn_last_line_is_none(folder: Path) -> None:
     with Journal(folder) as journal:
         journal.record("one", [Change("a.txt", "1girl, cat ears", "one")])
