@@ -94,7 +94,9 @@ def make_model(folder: Path) -> None:
         inner = graph.gelu(graph.linear(graph.norm(state), WIDTH, 4 * WIDTH))
         state = graph.add("Add", state, graph.linear(inner, 4 * WIDTH, WIDTH))
     mean = graph.add("ReduceMean", graph.norm(state), axes=[1], keepdims=0)
-    scores = graph.add("Sigmoid", graph.linear(mean, WIDTH, NUM_TAGS))
+    # So that some tens of tags are above the threshold, as with pictures and models of this world.
+    bias = graph.constant((graph.random.standard_normal(NUM_TAGS) * 0.7 - 2.5).astype(np.float32))
+    scores = graph.add("Sigmoid", graph.add("Add", graph.linear(mean, WIDTH, NUM_TAGS), bias))
     helper = graph.helper
     made = helper.make_graph(
         graph.nodes,
