@@ -20,7 +20,7 @@ TEXTS = (
     "tab.picture", "tab.batch", "tab.history", "empty", "empty.help", "empty.choose",
     "failed.more", "retry", "saved.pending", "saved.conflicts", "unreachable.short", "renumbered",
     "sort.name", "sort.tags_most", "sort.tags_fewest", "sort.size_most", "sort.size_fewest", "sort.aspect",
-    "sort.caption", "tagging.help", "tagging.start", "tagging.started", "tagging.show",
+    "sort.caption", "tagging.help", "tagging.start", "tagging.started", "tagging.show", "hints.none",
 )  # fmt: skip
 # A filter, and the key of what it finds, behind "captionpage.example.".
 EXAMPLES = (

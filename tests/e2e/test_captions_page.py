@@ -61,7 +61,7 @@ def saved(page: Page) -> None:
 
 def test_a_caption_is_edited_by_keyboard_saved_and_taken_back(page: Page, pictures: Path) -> None:
     counts(page, "24 pictures")
-    assert page.locator(".caption-tile img").first.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    page.wait_for_function("document.querySelector('.caption-tile img').naturalWidth > 0")
     page.keyboard.press("ArrowRight")
     expect(page.locator(".caption-head strong")).to_have_text("01.jpg")
     page.keyboard.press("Enter")

@@ -256,3 +256,32 @@ def test_tagging_is_a_run_in_the_queue(ask: Any, page: CaptionsPage, folder: Pat
     text = config.read_text(encoding="utf-8")
     assert folder.name in text and "general_threshold = 0.5" in text and "dry_run = true" not in text
     assert "error" in ask("tag", values={"general_threshold": "7"})
+
+
+def test_lists_of_the_user_complete_colour_and_translate(ask: Any, tmp_path: Path) -> None:
+    lists = tmp_path / "home" / "tags"
+    lists.mkdir(parents=True, exist_ok=True)
+    (lists / "list.csv").write_text('cats_eye,0,900,"kitty"\nsaber,4,5000,\ncat,0,9000,\n', encoding="utf-8")
+    (lists / "translations.csv").write_text("cat,猫\nsaber,阿尔托莉雅\n", encoding="utf-8")
+    found = ask("complete", text="cat")["tags"]
+    assert found[0]["tag"] == "cat" and found[0]["count"] == 5 and found[0]["translation"] == "猫"
+    assert ask("complete", text="kitty")["tags"][0]["alias"] == "kitty"
+    edit(ask, 1, "cat, tag1, <b>", "cat, saberr, saber")
+    facts = ask("rows", ids=[1])["rows"][0]["facts"]
+    assert facts["saber"] == {"category": "character", "translation": "阿尔托莉雅"}
+    assert facts["saberr"]["hint"] == "saber"
+    (lists / "list.csv").write_bytes(b"")
+    assert "list.csv" in ask("hints")["problems"][0]
+
+
+def test_hints_name_what_looks_forgotten(ask: Any, folder: Path) -> None:
+    for number in range(30):
+        Image.new("RGB", (8, 8)).save(folder / f"x{number:02}.png")
+        text = "cat ears, animal ears" if number else "cat ears"
+        (folder / f"x{number:02}.txt").write_text(text, encoding="utf-8")
+    while "num" not in (answer := ask("open", again=True)):
+        time.sleep(0.1)
+    (hint,) = ask("hints", generation=answer["generation"])["hints"]
+    assert "cat ears" in hint["text"]
+    found = ask("view", generation=answer["generation"], filter=hint["filter"], sort="name")
+    assert len(rows_of(found)) == 1

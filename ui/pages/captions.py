@@ -13,16 +13,19 @@ import numpy as np
 
 from backend.config import paths
 from backend.config.problems import UserError
-from backend.editing.filter import Everything, FilterError, parse
+from backend.editing.filter import And, Everything, FilterError, Not, Term, parse
 from backend.editing.journal import FilesChangedOutside
 from backend.editing.library import Applied
 from backend.editing.matching import evaluate
 from backend.editing.operations import context_of, edits
+from backend.editing.patterns import Pattern
+from backend.editing.tag_statistics import implications
 from taggers.config import TABLE
 from ui import captions_tagging, captions_view, quick_plan
 from ui.captions_batch import described, name_of, operation_of
 from ui.captions_desk import SORTS, Desk, Edit
 from ui.captions_texts import EXAMPLES, TEXTS
+from ui.captions_words import Words, folder
 from ui.markup import plain, script
 from ui.pages import expert
 
@@ -36,6 +39,7 @@ NUM_TAGS = 300
 NUM_COMMON = 200
 NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
+NUM_HINTS = 100
 
 
 def answered(method: Method) -> Method:
@@ -70,6 +74,7 @@ class CaptionsPage:
     def __init__(self, context: AppContext) -> None:
         self.context = context
         self.desks = context.services.desks
+        self.tag_words = Words()
 
     @answered
     def places(self, _request: Data) -> Data:
@@ -275,11 +280,35 @@ class CaptionsPage:
         lines = [library.texts[row].split("\n") for row in wanted]
         counts = iter(counter.counts([line for some in lines for line in some]))
         tokens = [max(next(counts) for _ in some) for some in lines]
-        facts = [{tag: {"trigger": True} for tag in library.tags.of(row) if tag.lower() in triggers} for row in wanted]
+        facts = [self._facts(desk, row, triggers) for row in wanted]
         return [
             captions_view.row_data(desk, row, num, counter.limit, fact)
             for row, num, fact in zip(wanted, tokens, facts, strict=True)
         ]
+
+    def _facts(self, desk: Desk, row: int, triggers: frozenset[str]) -> dict[str, Data]:
+        """Return what is to be told of the tags of a caption, by tag."""
+        told = {}
+        for tag in desk.library.tags.of(row):
+            found = {"trigger": True} if tag.lower() in triggers else self.tag_words.facts(desk, tag)
+            if found:
+                told[tag] = found
+        return told
+
+    @at_desk
+    def hints(self, desk: Desk, _request: Data) -> Data:
+        """Return what looks forgotten: tags that nearly always go with another, and the captions where one lacks."""
+        t = self.context.t
+        found = [each for each in implications(desk.library.tags) if each.num_without][:NUM_HINTS]
+        hints = [
+            {
+                "text": t("captionpage.hint", tag=each.tag, implied=each.implied, num=each.num_without),
+                "filter": str(And((Term("tag", Pattern.of(each.tag)), Not(Term("tag", Pattern.of(each.implied)))))),
+            }
+            for each in found
+        ]
+        problems = [problem.text(self.context.language) for problem in self.tag_words.lists().problems]
+        return {"hints": hints, "problems": problems, "lists": t("captionpage.lists", folder=str(folder()))}
 
     @at_desk
     def tags(self, desk: Desk, request: Data) -> Data:
@@ -298,8 +327,12 @@ class CaptionsPage:
         }
         numbers.sort(key=orders.get(str(request["sort"]), lambda n: (-every[n], table.folded[n])))
         offset = int(request.get("offset", 0))
-        page = [[table.words[n], int(every[n]), int(shown[n]), "", ""] for n in numbers[offset : offset + NUM_TAGS]]
-        return {"tags": page, "num": int(np.count_nonzero(every)), "num_found": len(numbers), "hints": []}
+        page = [
+            [word, int(every[n]), int(shown[n]), self.tag_words.category(word), self.tag_words.translation(word)]
+            for n in numbers[offset : offset + NUM_TAGS]
+            if (word := table.words[n])
+        ]
+        return {"tags": page, "num": int(np.count_nonzero(every)), "num_found": len(numbers)}
 
     @at_desk
     def common(self, desk: Desk, request: Data) -> Data:
@@ -312,12 +345,7 @@ class CaptionsPage:
     @at_desk
     def complete(self, desk: Desk, request: Data) -> Data:
         """Return what a typed beginning may mean, the most frequent first."""
-        table = desk.library.tags
-        typed = str(request["text"]).strip().casefold()
-        counts = table.counts()
-        found = [n for n in np.flatnonzero(counts).tolist() if typed in table.folded[n]]
-        found.sort(key=lambda n: (not table.folded[n].startswith(typed), -counts[n]))
-        return {"tags": [{"tag": table.words[n], "count": int(counts[n])} for n in found[:NUM_SUGGESTED]]}
+        return {"tags": self.tag_words.complete(desk, str(request["text"]).strip(), NUM_SUGGESTED)}
 
 
 def props(context: AppContext) -> Data:
@@ -347,7 +375,7 @@ def build(context: AppContext) -> None:
     methods: tuple[Callable[..., Data], ...] = (
         page.places, page.open, page.view, page.rows, page.edit, page.settle, page.retry, page.undo, page.redo,
         page.find, page.poll, page.tags, page.common, page.complete, page.preview, page.apply,
-        page.tag,
+        page.tag, page.hints,
     )  # fmt: skip
     scripts = (
         "conditions.js", "fields.js", "captions_store.js", "captions_grid.js", "captions_editor.js", "captions_tags.js",

@@ -83,9 +83,17 @@ function drawTags() {
   part("tags-tools").replaceChildren(...(chosen.size
     ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.delete"), () => changeTags("merge", { tags: [...chosen], into: "" }), { "data-tool": "delete" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); })]
     : [el("span", { class: "quiet" }, words("tags.help." + tagList.click))]));
-  const hints = answer.hints ?? [];
-  part("hints").hidden = !hints.length;
-  part("hints").replaceChildren(el("summary", {}, words("hints"), " ", el("b", {}, hints.length)), el("ul", {}, ...hints.map((hint) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => setFilter(hint.filter) }, hint.text)))));
+}
+
+// What looks forgotten is worked out when somebody wants to see it.
+async function loadHints() {
+  const box = part("hints");
+  if (!box.open) return;
+  const answer = await ask("hints");
+  if (!answer?.hints) return;
+  const rows = answer.hints.map((hint) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => setFilter(hint.filter) }, hint.text)));
+  part("hint-list").replaceChildren(...answer.problems.map((text) => el("p", { class: "field-error" }, text)),
+    rows.length ? el("ul", {}, ...rows) : el("p", { class: "quiet" }, words("hints.none")), el("p", { class: "quiet" }, answer.lists));
 }
 
 function tagsNode() {
@@ -100,6 +108,6 @@ function tagsNode() {
     el("div", { class: "captions-tools tag-tools", "data-part": "tags-tools" }),
     el("ul", { class: "all-tags", "data-part": "tags" }),
     button(words("tags.more"), () => loadTags(tagList.answer.tags.length), { "data-part": "tags-more", hidden: true }),
-    el("details", { class: "tag-hints", "data-part": "hints", hidden: true }),
+    el("details", { class: "tag-hints", "data-part": "hints", ontoggle: loadHints }, el("summary", {}, words("hints")), el("div", { "data-part": "hint-list" })),
     el("label", { class: "highlight-box" }, words("highlight"), el("input", { type: "text", class: "data-search", id: "captions-highlight", value: state.highlight, placeholder: words("highlight.hint"), spellcheck: "false", oninput: (event) => { state.highlight = event.target.value; keep("highlight", state.highlight); drawTags(); drawEditor(true); } })));
 }
