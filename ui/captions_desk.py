@@ -47,6 +47,7 @@ class Desk:
     # Differs with every opening, so that a page of before a restart is noticed.
     first_generation: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    looking: threading.Lock = field(default_factory=threading.Lock)
     # Captions that were changed here and elsewhere: to be decided by the user.
     conflicts: dict[int, Conflict] = field(default_factory=dict)
     tabs: dict[str, float] = field(default_factory=dict)
@@ -122,18 +123,24 @@ class Desk:
         Raises:
             UserError: The folder is gone or cannot be read.
         """
-        with self.lock:
-            began = time.monotonic()
-            if began - self.looked < max(LOOK_SECONDS, LOOK_SHARE * self.look_seconds):
-                return None
+        began = time.monotonic()
+        if began - self.looked < max(LOOK_SECONDS, LOOK_SHARE * self.look_seconds):
+            return None
+        # Edits need not wait for a look at a large folder.
+        if not self.looking.acquire(blocking=False):
+            return None
+        try:
             generation = self.library.generation
             found = self.library.reload_changed()
             self.looked = time.monotonic()
             self.look_seconds = self.looked - began
+        finally:
+            self.looking.release()
+        with self.lock:
             if self.library.generation != generation:
                 self.conflicts.clear()
             self.take(found.conflicts)
-            return found
+        return found
 
     def num_tabs(self, tab: str) -> int:
         """Take note of a tab, and return how many have the folder open."""
