@@ -67,7 +67,7 @@ def test_the_demo_is_opened_mended_and_started(app: App, open_page: OpenPage, ke
     expect(alike).to_be_visible(timeout=30 * SECOND)
     keep_picture(page, "data-demo")
     alike.locator(".is-fix").click()
-    expect(page.locator('[data-part="note"]')).to_contain_text("Left out")
+    expect(page.locator('#page-data [data-part="note"]')).to_contain_text("Left out")
     expect(page.locator('[data-card="0"]')).to_contain_text("21 pictures")
     assert len(row(app)["exclude"]) == 1
     page.locator("[data-tool=undo]").click()
@@ -185,7 +185,7 @@ def test_code_is_confirmed_with_its_hash(page: Page, app: App) -> None:
     expect(box).to_contain_text(re.compile(r"sha256 [0-9a-f]{64}"))
     expect(box).to_contain_text("executes code")
     page.locator("#data-start").click()
-    expect(page.locator('[data-part="note"].is-error')).to_be_visible()
+    expect(page.locator('#page-data [data-part="note"].is-error')).to_be_visible()
     page.locator("[data-tool=trust]").click()
     expect(box).to_contain_text("You have confirmed")
     expect(page.locator('[data-card="0"]')).to_contain_text("120 samples")

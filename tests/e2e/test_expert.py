@@ -192,7 +192,7 @@ def test_keys_reach_search_help_and_pages(page: Page) -> None:
     expect(page.locator("#keys-dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#keys-dialog")).to_be_hidden()
-    page.keyboard.press("Alt+3")
+    page.keyboard.press("Alt+4")
     expect(page.locator("#page-runs")).to_be_visible()
 
 

@@ -116,7 +116,7 @@ def test_a_run_stops_when_asked_and_goes_on_when_resumed(
 def test_a_killed_run_loses_nothing_that_it_told_and_can_be_resumed(
     make_run: Callable[..., RunFolder], make_pictures: MakePictures, slow: Path
 ) -> None:
-    number = 80
+    number = 400
     folder = make_pictures(**{f"p{number:03}": number % 256 for number in range(number)})
     run = make_run(folder, batch_size=1, on_existing="append", model=str(slow))
     start_run(run)

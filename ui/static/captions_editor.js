@@ -258,7 +258,7 @@ function drawEditor(force = false) {
   const row = currentRow();
   const isMany = state.selected.size > 1;
   const key = JSON.stringify([state.folder, isMany ? [...state.selected].slice(0, 50).concat(state.selected.size, state.version) : row, state.line, state.mode, state.highlight, root.classList.contains("is-large"), row && state.conflicts.get(row.id)]);
-  if (!force && key === drawn) return;
+  if (!force && (key === drawn || dragged)) return; // what is dragged must not be taken away under the pointer
   const typing = box.contains(document.activeElement) && document.activeElement.matches("input, textarea") ? document.activeElement : null;
   if (!force && typing && box.dataset.row === String(isMany ? "many" : currentId()) && (typing.value || typing.matches("textarea, .chip-input"))) return showTokens(row);
   drawn = key;
