@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.config.problems import UserError
+from backend.editing.tags import KAOMOJI
 from taggers.config import TABLE, TaggingConfig
 from taggers.models import Category
 
-# Tags that are faces: their underscores are parts of them.
-KAOMOJI = frozenset("0_0 (o)_(o) +_+ +_- ._. <o>_<o> <|>_<|> =_= >_< 3_3 6_9 >_o @_@ ^_^ o_o u_u x_x |_| ||_||".split())
 ORDER: tuple[Category, ...] = ("character", "copyright", "artist", "general", "meta", "other", "model")
 # Kinds of which the likeliest is meant, not all above a threshold.
 SINGLE: tuple[Category, ...] = ("rating", "quality")

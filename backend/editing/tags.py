@@ -14,7 +14,7 @@ Rows = NDArray[np.int64]
 
 NONE = -1
 # Tags that are faces: their underscores are parts of them.
-FACES = frozenset("0_0 (o)_(o) +_+ +_- ._. <o>_<o> <|>_<|> =_= >_< 3_3 6_9 >_o @_@ ^_^ o_o u_u x_x |_| ||_||".split())
+KAOMOJI = frozenset("0_0 (o)_(o) +_+ +_- ._. <o>_<o> <|>_<|> =_= >_< 3_3 6_9 >_o @_@ ^_^ o_o u_u x_x |_| ||_||".split())
 
 
 def split_tags(text: str) -> list[str]:
@@ -29,7 +29,7 @@ def join_tags(tags: Iterable[str]) -> str:
 
 def with_spaces(tag: str) -> str:
     """Return a tag with blanks for its underscores; faces stay."""
-    return tag if tag in FACES else tag.replace("_", " ")
+    return tag if tag in KAOMOJI else tag.replace("_", " ")
 
 
 class TagTable:
