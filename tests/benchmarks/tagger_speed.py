@@ -198,12 +198,10 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         speeds = f"bare {1 / alone[0]:.3f} pictures/s, ours {1 / whole[0]:.3f}"
         print(f"round {number + 1}: {speeds}, ratio {wall:.3f} (of processor time {processor:.3f})", flush=True)
     wall, processor = (statistics.median(values) for values in zip(*ratios, strict=True))
-    # The fastest turns of both are those that other programs on the machine disturbed least.
-    ratio = min(bares) / min(wholes)
-    print(f"median of the rounds {wall:.3f}, of processor time {processor:.3f}")
     print(f"fastest turns: bare {1 / min(bares):.3f} pictures/s, ours {1 / min(wholes):.3f}")
-    print(f"ratio {ratio:.3f} (target {TARGET}): {'met' if ratio >= TARGET else 'MISSED'}")
-    raise SystemExit(0 if ratio >= TARGET else 1)
+    print(f"median of the rounds, of processor time {processor:.3f}")
+    print(f"median of the rounds {wall:.3f} (target {TARGET}): {'met' if wall >= TARGET else 'MISSED'}")
+    raise SystemExit(0 if wall >= TARGET else 1)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from backend.data.shards import ShardStore
 from backend.runs import supervisor
 from backend.runs.layout import RunFolder
 from backend.training import losses
-from backend.training.caching import VAE_BATCH
 from backend.training.distributed import make_state
 from backend.training.report import Reporter
 from backend.training.session import Session, open_session
@@ -176,10 +175,19 @@ shards.SHARD_SECONDS = 0.0
 real = caching._encode
 def slowly(*arguments):
     time.sleep(0.4)
-    return real(*arguments)
+    made = real(*arguments)
+    with open(sys.argv[1] + "/encoded.txt", "a") as told:
+        told.write("x" * len(made))
+    return made
 caching._encode = slowly
 runpy.run_module("backend.training", run_name="__main__", alter_sys=True)
 """
+
+
+def through_the_vae(run: RunFolder) -> int:
+    """Return how many pictures a run under `SLOWLY` has encoded."""
+    told = run.path / "encoded.txt"
+    return len(told.read_text()) if told.exists() else 0
 
 
 def test_caching_that_is_killed_goes_on_where_it_was(tmp_path: Path, tiny_folder: Tiny) -> None:
@@ -193,21 +201,24 @@ def test_caching_that_is_killed_goes_on_where_it_was(tmp_path: Path, tiny_folder
     process.wait(30)
     kept = len(ShardStore(tmp_path / "cache" / "latents").entries)
     assert 0 < kept < 40
-    train(run, resume=True)
-    # What was read before the last note of it is read again, to see that it is there.
-    assert num_encoded(run) <= 40 - kept + 8 * VAE_BATCH - 1
+    (run.path / "encoded.txt").unlink()
+    train(run, resume=True, wrapper=SLOWLY)
+    assert through_the_vae(run) == 40 - kept
     assert len(ShardStore(tmp_path / "cache" / "latents").entries) == 40
 
 
 def test_two_runs_that_fill_one_cache_at_once_help_each_other(tmp_path: Path, tiny_folder: Tiny) -> None:
-    folder = write_pictures(tmp_path / "pictures", 24)
+    folder = write_pictures(tmp_path / "pictures", 80)
     for index, path in enumerate(sorted(folder.glob("*.png"))):
         Image.effect_noise((64, 64), 50 + index).convert("RGB").save(path)
     runs = [make_run(tmp_path, tiny_folder("sd15"), {"training": {"num_epochs": 1}}) for _ in range(2)]
-    processes = [start(run, wrapper=SLOWLY) for run in runs]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    first = start(runs[0], wrapper=SLOWLY)
+    wait_for(runs[0], "progress", count=1, process=first)
+    second = start(runs[1], wrapper=SLOWLY)
+    assert [process.wait(120) for process in (first, second)] == [0, 0]
+    assert through_the_vae(runs[0]) + through_the_vae(runs[1]) < 160
     store = ShardStore(tmp_path / "cache" / "latents")
-    assert len(store.entries) == 24 and store.verify() == []
+    assert len(store.entries) == 80 and store.verify() == []
     assert equal(*runs)
 
 
