@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from taggers.config import TABLE
 from ui import captions_tagging, captions_view, quick_plan
 from ui.captions_batch import described, name_of, operation_of
 from ui.captions_desk import SORTS, Desk, Edit
+from ui.captions_requests import answered, at_desk
 from ui.captions_texts import EXAMPLES, TEXTS
 from ui.captions_words import Words, folder
 from ui.markup import plain, script
@@ -34,38 +34,11 @@ if TYPE_CHECKING:
 
 Data = dict[str, Any]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
-Method = Callable[["CaptionsPage", Data], Data]
 NUM_TAGS = 300
 NUM_COMMON = 200
 NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
 NUM_HINTS = 100
-
-
-def answered(method: Method) -> Method:
-    """Answer with `error` in words where the method raises a UserError."""
-
-    @wraps(method)
-    def call(page: CaptionsPage, request: Data) -> Data:
-        try:
-            return method(page, request)
-        except UserError as error:
-            return {"error": error.problem.text(page.context.language)}
-
-    return call
-
-
-def at_desk(method: Callable[[CaptionsPage, Desk, Data], Data]) -> Method:
-    """Hand the method the open folder; `renumbered` is the answer where the page's rows are those of another time."""
-
-    @wraps(method)
-    def call(page: CaptionsPage, request: Data) -> Data:
-        desk = page.desks.get(str(request["folder"]))
-        if request.get("generation", desk.generation) != desk.generation:
-            return {"renumbered": True}
-        return method(page, desk, request)
-
-    return answered(call)
 
 
 class CaptionsPage:

@@ -1,0 +1,49 @@
+"""How the caption page's script is answered: errors in words, and never about rows of another time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol, TypeVar
+
+from backend.config.problems import UserError
+from ui.captions_desk import Desk, Desks
+from ui.context import AppContext
+
+Data = dict[str, Any]
+
+
+class Asked(Protocol):
+    """What a request is put to: it knows the language and the open folders."""
+
+    context: AppContext
+    desks: Desks
+
+
+Page = TypeVar("Page", bound=Asked)
+
+
+def answered(method: Callable[[Page, Data], Data]) -> Callable[[Page, Data], Data]:
+    """Answer with `error` in words where the method raises a UserError."""
+
+    @wraps(method)
+    def call(page: Page, request: Data) -> Data:
+        try:
+            return method(page, request)
+        except UserError as error:
+            return {"error": error.problem.text(page.context.language)}
+
+    return call
+
+
+def at_desk(method: Callable[[Page, Desk, Data], Data]) -> Callable[[Page, Data], Data]:
+    """Hand the method the open folder; `renumbered` is the answer where the page's rows are those of another time."""
+
+    @wraps(method)
+    def call(page: Page, request: Data) -> Data:
+        desk = page.desks.get(str(request["folder"]))
+        if request.get("generation", desk.generation) != desk.generation:
+            return {"renumbered": True}
+        return method(page, desk, request)
+
+    return answered(call)
