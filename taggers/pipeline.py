@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from backend.config.problems import UserError
-from backend.data.images import read_rgb
+from backend.data.picture_edits import read_edited
 from taggers.base import Described, Picture, Tagger
 
 Result = tuple[Picture, Described | UserError]
@@ -57,7 +57,7 @@ def describe(
 def _prepare(tagger: Tagger, picture: Picture) -> Any:
     """Return a picture as the model takes it, or what is wrong with it: one damaged file does not end a run."""
     try:
-        return tagger.prepare(read_rgb(picture.path, picture.name), picture)
+        return tagger.prepare(read_edited(picture.path, picture.name), picture)
     except UserError as error:
         return error
 

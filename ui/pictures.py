@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from backend.config.problems import UserError
 from backend.data.images import read_rgb
+from backend.data.picture_edits import PictureEdit, apply_edit, side_before
 from backend.data.records import ImageRecord, Scan
 from backend.data.stores import Store, open_store
 
@@ -31,11 +32,11 @@ def _small_jpeg(path: Path, size: int) -> Image.Image | None:
         return ImageOps.exif_transpose(image.convert("RGB"))
 
 
-def _decoded(location: str, store: Store, size: int) -> Image.Image:
+def _decoded(location: str, store: Store, size: int, edit: PictureEdit) -> Image.Image:
     path = Path(location)
     if path.is_file():
-        return _small_jpeg(path, size) or read_rgb(path)
-    return read_rgb(store.read(location), location)
+        return apply_edit(_small_jpeg(path, side_before(edit, size)) or read_rgb(path), edit)
+    return apply_edit(read_rgb(store.read(location), location), edit)
 
 
 class Thumbnails:
@@ -46,7 +47,7 @@ class Thumbnails:
         self._stores: dict[str, Store] = {}
 
     def get(self, found: Scan, record: ImageRecord, size: int) -> bytes:
-        """Return a picture scaled to fit `size` pixels as WebP.
+        """Return a picture, as it is trained, scaled to fit `size` pixels as WebP.
 
         Raises:
             UserError: It cannot be read.
@@ -55,11 +56,11 @@ class Thumbnails:
         key = dataset.config.endpoint_url
         if key not in self._stores:
             self._stores[key] = open_store(dataset)
-        return self._make(record.location, record.stamp, size, key)
+        return self._make(record.location, record.stamp, record.edit, size, key)
 
-    def _encoded(self, location: str, _stamp: str, size: int, key: str) -> bytes:
+    def _encoded(self, location: str, _stamp: str, edit: PictureEdit, size: int, key: str) -> bytes:
         try:
-            image = _decoded(location, self._stores[key], size)
+            image = _decoded(location, self._stores[key], size, edit)
         except UserError:
             raise
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -84,7 +84,7 @@ class LatentCache:
         self._keys: dict[tuple[object, ...], str] = {}
 
     def key(self, placement: Placement, *, flip: bool, data: bytes | None = None) -> str:
-        """Return the key: contents, geometry, mirror, VAE. A moved or renamed picture keeps its entry.
+        """Return the key: contents, edit, geometry, mirror, VAE. A moved or renamed picture keeps its entry.
 
         Args:
             placement: The picture and its size.
@@ -101,7 +101,9 @@ class LatentCache:
             contents = self.pictures.content_hashes(record, data)
             geometry = (placement.bucket, placement.resized, dataset.rules.crop, flip)
             made = (dataset.config.mask, dataset.config.conditioning)
-            self._keys[where] = _key([contents, made, geometry, self.vae_identity])
+            # Pictures as they are keep the keys that they had before there were edits.
+            edited = [record.edit.mark] if record.edit.changes_pixels else []
+            self._keys[where] = _key([contents, made, geometry, self.vae_identity, *edited])
         return self._keys[where]
 
     def keys(self) -> list[str]:

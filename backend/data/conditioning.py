@@ -13,6 +13,7 @@ from backend.data.datasets import Dataset
 from backend.data.edges import canny
 from backend.data.images import read_rgb
 from backend.data.masks import Reader
+from backend.data.picture_edits import apply_edit
 from backend.data.records import ImageRecord
 from backend.data.transforms import resize
 
@@ -41,7 +42,7 @@ def load_pair(
         record: The picture.
         dataset: Says where the pair comes from.
         reader: Reads a pair that is a file of its own.
-        image: The picture itself, uncut.
+        image: The picture itself, turned and cut as is recorded of it; a pair from a folder is that of the whole one.
         rng: Decides what is drawn; the same generator gives the same pair.
         size: What the picture is scaled to for training. What is made from it is made at this size.
 
@@ -51,7 +52,7 @@ def load_pair(
     kind = dataset.config.conditioning
     if kind == "folder":
         found = record.conditioning
-        return read_rgb(reader.read(record, found), name=found) if found else None
+        return apply_edit(read_rgb(reader.read(record, found), name=found), record.edit) if found else None
     source = _at(image, size or image.size)
     match kind:
         case "canny":

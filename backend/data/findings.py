@@ -32,6 +32,8 @@ MOSTLY = 0.8
 # Data sets that are so many times as large as another drown it.
 UNBALANCED = 8
 TOKEN_LENGTHS = (75, 150, 225)
+# Pictures that the scan does not use.
+LEFT_OUT = ("images_unreadable", "edits_unusable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,13 @@ def _of_scan(view: View) -> Iterator[Finding]:
         if problem.code == "captions_missing":
             continue
         names = view.found.names_of(problem)
-        dataset = next((each for each in view.found.datasets if f"{each.field}.path" == problem.path), None)
+        dataset = next((each for each in view.found.datasets if each.field == problem.path.rpartition(".")[0]), None)
         fixes = []
-        if dataset is not None and problem.code == "images_unreadable":
+        if dataset is not None and problem.code in LEFT_OUT:
             fixes.append(exclude_names(dataset, names))
-        if problem.level == "error" and problem.code in ("images_unreadable", "captions_unreadable"):
+        if dataset is not None and problem.code == "masks_unused":
+            fixes.append(Fix("mask_file", {}, ((problem.path, "file"),)))
+        if problem.level == "error" and problem.code in (*LEFT_OUT, "captions_unreadable"):
             fixes.append(Fix("not_strict", {}, (("data.strict", False),)))
         title = f"{dataset.title}/" if dataset is not None else ""
         yield Finding(problem, tuple(f"{title}{name}" for name in names), fixes=tuple(fixes))

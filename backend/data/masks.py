@@ -9,6 +9,7 @@ from PIL import Image
 
 from backend.data.datasets import Dataset
 from backend.data.images import read_alpha, read_mask
+from backend.data.picture_edits import apply_edit
 from backend.data.records import ImageRecord
 
 
@@ -19,7 +20,8 @@ class Reader(Protocol):
 
 
 def load_mask(record: ImageRecord, dataset: Dataset, reader: Reader, content: bytes) -> Image.Image | None:
-    """Return the mask of a picture in its own size, mode L: white counts, black does not; None where it has none.
+    """Return the mask of a picture in its own size, turned and cut as the picture is, mode L: white counts, black does
+    not; None where it has none.
 
     Args:
         record: The picture.
@@ -30,11 +32,12 @@ def load_mask(record: ImageRecord, dataset: Dataset, reader: Reader, content: by
     Raises:
         UserError: The mask is gone, unreadable or damaged.
     """
+    whole: Image.Image | None = None
     if dataset.config.mask == "alpha":
-        return read_alpha(content, name=record.name)
-    if dataset.config.mask == "none" or not record.mask:
-        return None
-    return read_mask(reader.read(record, record.mask), name=record.mask)
+        whole = read_alpha(content, name=record.name)
+    elif dataset.config.mask != "none" and record.mask:
+        whole = read_mask(reader.read(record, record.mask), name=record.mask)
+    return None if whole is None else apply_edit(whole, record.edit)
 
 
 def to_latent_size(mask: Image.Image, scale_factor: int) -> np.ndarray:

@@ -11,12 +11,15 @@ left, top, width and height in pixels of the turned picture, whose `size` is (wi
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from PIL import Image
 
 from backend.config.problems import UserError
+from backend.data.images import read_rgb
 
 # The ending of a picture's edits, behind its whole name: cat.png and cat.jpg have their own.
 EDIT_SUFFIX = ".athanor.json"
@@ -42,6 +45,11 @@ class PictureEdit:
     def changes_pixels(self) -> bool:
         """Whether the picture looks different with it."""
         return bool(self.rotate or self.crop)
+
+    @property
+    def mark(self) -> str:
+        """A text that is another for every way a picture looks; empty where it is as it was. Ratings do not count."""
+        return f"{self.rotate}:{self.crop or ''}" if self.changes_pixels else ""
 
     def turned(self, size: Size) -> Size:
         """Return the size (width, height) of a picture once it is turned."""
@@ -101,6 +109,34 @@ def _whole(values: Any, num: int) -> list[int]:
     return list(values)
 
 
+def read_edit(picture: Path) -> PictureEdit:
+    """Read what is recorded of a picture on this machine; most have nothing.
+
+    Raises:
+        UserError: As `parse_edit`, or `file_unreadable`.
+    """
+    path = picture.with_name(picture.name + EDIT_SUFFIX)
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return NO_EDIT
+    except OSError as error:
+        raise UserError("file_unreadable", value=str(path), reason=error.strerror or str(error)) from error
+    return parse_edit(text, path.name)
+
+
+def read_edited(picture: Path, name: str = "") -> Image.Image:
+    """Decode a picture of this machine as it is trained: upright RGB, turned and cut.
+
+    Raises:
+        UserError: As `read_rgb` and `read_edit`, or `picture_edit_misfit`.
+    """
+    edit, image = read_edit(picture), read_rgb(picture, name)
+    if not edit.fits(image.size):
+        raise UserError("picture_edit_misfit", value=picture.name + EDIT_SUFFIX)
+    return apply_edit(image, edit)
+
+
 def edit_text(edit: PictureEdit) -> str | None:
     """Return the content of the file of an edit; None: there is nothing to record, and no file."""
     if edit == NO_EDIT:
@@ -129,6 +165,18 @@ def _quarter(edit: PictureEdit) -> PictureEdit:
     assert edit.size is not None, "a cut knows what it was cut from"
     (left, top, width, height), (across, down) = edit.crop, edit.size
     return replace(edit, rotate=rotate, crop=(down - top - height, left, height, width), size=(down, across))
+
+
+def stamped(stamp: str, edit: PictureEdit) -> str:
+    """Return what changes with a picture's file and with how it is turned and cut; empty where nothing is known."""
+    return f"{stamp}|{edit.mark}" if stamp and edit.changes_pixels else stamp
+
+
+def side_before(edit: PictureEdit, side: int) -> int:
+    """Return how large, along its longer side, a whole picture has to be for what is cut out of it to have `side`."""
+    if edit.crop is None or edit.size is None:
+        return side
+    return math.ceil(side * max(edit.size) / max(edit.crop[2:]))
 
 
 def apply_edit(image: Image.Image, edit: PictureEdit) -> Image.Image:

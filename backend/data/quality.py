@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from PIL import Image
 from backend.config.problems import UserError
 from backend.data.images import read_reduced
 from backend.data.index import Content, Index, Looks
+from backend.data.picture_edits import apply_edit, side_before
 from backend.data.records import ImageRecord, Scan
 from backend.data.scan import Stopped
 from backend.data.stores import Store, open_store
@@ -39,7 +40,10 @@ REMEMBERED = frozenset({"image_corrupt", "image_empty", "image_too_large", "imag
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known of the pictures of a scan, in their order: what looking told, or None; the sha256, or ""."""
+    """What is known of the pictures of a scan, in their order: what looking told, or None; the sha256, or "".
+
+    Pictures with the same bytes that are cut differently are not the same: their edits stand behind the sha256.
+    """
 
     looks: tuple[Looks | None, ...]
     contents: tuple[str, ...]
@@ -54,11 +58,15 @@ def known(found: Scan, index: Index | None) -> Seen:
     """Return what the index knows of the pictures of a scan, without reading any."""
     if index is None:
         return Seen((None,) * len(found.images), ("",) * len(found.images))
-    looks = index.find(Looks, ((record.location, record.stamp) for record in found.images))
-    contents = index.content_hashes(found.images)
+    looks = index.find(Looks, ((record.location, record.shown_stamp) for record in found.images))
+    return _seen(found, looks, index.content_hashes(found.images))
+
+
+def _seen(found: Scan, looks: Mapping[str, Looks], hashes: Mapping[str, str]) -> Seen:
+    contents = [(hashes.get(record.location, ""), record.edit) for record in found.images]
     return Seen(
         tuple(looks.get(record.location) for record in found.images),
-        tuple(contents.get(record.location, "") for record in found.images),
+        tuple(f"{content}|{edit.mark}" if content and edit.changes_pixels else content for content, edit in contents),
     )
 
 
@@ -80,9 +88,8 @@ def look(
     Raises:
         Stopped: `stop` said so.
     """
-    seen = known(found, index)
-    looks = {record.location: each for record, each in zip(found.images, seen.looks, strict=True) if each}
-    contents = {record.location: each for record, each in zip(found.images, seen.contents, strict=True) if each}
+    looks = index.find(Looks, ((record.location, record.shown_stamp) for record in found.images))
+    contents = index.content_hashes(found.images)
     wanted = {record.location: record for record in found.images}
     new = [record for location, record in wanted.items() if location not in looks or location not in contents]
     wanted_sets = {record.dataset for record in new}
@@ -98,10 +105,7 @@ def look(
                 looks[record.location], contents[record.location] = seen_one, content
             if progress is not None:
                 progress(len(wanted) - len(new) + start + len(chunk), len(wanted))
-    return Seen(
-        tuple(looks.get(record.location) for record in found.images),
-        tuple(contents.get(record.location, "") for record in found.images),
-    )
+    return _seen(found, looks, contents)
 
 
 def look_at(record: ImageRecord, store: Store) -> tuple[Looks, str]:
@@ -110,7 +114,7 @@ def look_at(record: ImageRecord, store: Store) -> tuple[Looks, str]:
     try:
         data = store.read(record.location)
         content = hashlib.sha256(data).hexdigest()
-        grey = read_reduced(data, record.name, side=SIDE)
+        grey = apply_edit(read_reduced(data, record.name, side=side_before(record.edit, SIDE)), record.edit)
     except UserError as error:
         return Looks(error=error.problem.code), content
     return Looks(perceptual_hash(grey), sharpness(grey)), content
@@ -119,11 +123,10 @@ def look_at(record: ImageRecord, store: Store) -> tuple[Looks, str]:
 def _remember(index: Index, records: Sequence[ImageRecord], results: Sequence[tuple[Looks, str]]) -> None:
     rows: list[tuple[tuple[str, str], Looks | Content]] = []
     for record, (looks, content) in zip(records, results, strict=True):
-        key = (record.location, record.stamp)
         if not looks.error or looks.error in REMEMBERED:
-            rows.append((key, looks))
+            rows.append(((record.location, record.shown_stamp), looks))
         if content:
-            rows.append((key, Content(content)))
+            rows.append(((record.location, record.stamp), Content(content)))
     index.remember(rows)
 
 

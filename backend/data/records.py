@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.config.problems import Problem
 from backend.data.datasets import Dataset
+from backend.data.picture_edits import NO_EDIT, PictureEdit, stamped
 
 # The ending of a picture that only masks the one beside it.
 MASK_SUFFIX = "-masklabel.png"
@@ -21,7 +22,7 @@ class ImageRecord:
     `name` is unique within its data set and how reports call it (a relative path, a table's key). `location` is what
     the data set's store reads: an absolute path, an s3:// address, a place in a shard, a cell of a table (see stores).
     `stamp` changes whenever the content does (size and time, or an ETag); empty where it is not known. Sizes are
-    pixels as seen upright.
+    pixels as seen upright, turned and cut as `edit` says; mask and paired picture are those of the whole picture.
     `captions` are the captions as written, one line or several each; empty: `class_tokens` stand in.
     """
 
@@ -39,6 +40,12 @@ class ImageRecord:
     conditioning: str = ""
     # What else the metadata says; kept only for data sets with code of the user's.
     metadata: Mapping[str, Any] | None = None
+    edit: PictureEdit = NO_EDIT
+
+    @property
+    def shown_stamp(self) -> str:
+        """What changes whenever the picture looks different: with its content, and with how it is turned and cut."""
+        return stamped(self.stamp, self.edit)
 
     @property
     def path(self) -> Path:

@@ -11,6 +11,7 @@ from torch import Tensor
 from backend.data import conditioning, masks
 from backend.data.cache import CONDITIONING, CORNER, LATENTS, MASK
 from backend.data.images import read_rgb
+from backend.data.picture_edits import apply_edit
 from backend.data.pictures import Pictures
 from backend.data.plan import Placement
 from backend.data.transforms import prepare, prepare_pair, to_array
@@ -53,7 +54,7 @@ def load_pixels(
     """
     record, dataset = placement.record, pictures.datasets[placement.record.dataset]
     content = pictures.read(record) if data is None else data
-    image = read_rgb(content, name=record.name)
+    image = apply_edit(read_rgb(content, name=record.name), record.edit)
     sizes = {"bucket": placement.bucket, "resized": placement.resized}
     cut, corner = prepare(image, **sizes, rules=dataset.rules, rng=rng, flip=flip)
     tensors = {LATENTS: torch.from_numpy(to_array(cut)), CORNER: torch.tensor(corner)}

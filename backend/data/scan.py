@@ -19,6 +19,7 @@ from backend.data.datasets import Dataset, resolve
 from backend.data.faces import crop_needs
 from backend.data.index import CaptionFile, Index
 from backend.data.measure import measure, read_captions
+from backend.data.picture_edits import EDIT_SUFFIX, NO_EDIT, PictureEdit, parse_edit
 from backend.data.records import ImageRecord, Scan
 from backend.data.sources import open_source
 from backend.data.sources.base import Entry, Source, stem_of
@@ -31,11 +32,14 @@ __all__ = ["ImageRecord", "Scan", "Stopped", "scan"]
 LISTED = 5
 NUM_PER_CHUNK = 1024
 NUM_THREADS = min(32, (os.cpu_count() or 1) + 4)
+# Where what is noted can be mended, if not at the path of the data set.
+SETTINGS = {"masks_unused": "mask"}
 # What a strict data section refuses instead of leaving it out.
 STRICT = frozenset(
     {
         "images_unreadable",
         "captions_unreadable",
+        "edits_unusable",
         "pictures_missing",
         "metadata_lines_damaged",
         "rows_without_picture",
@@ -86,7 +90,7 @@ class _Scanner:
 
     def _dataset(self, dataset: Dataset, advance: Callable[[int], None]) -> None:
         def note(code: str, name: str, reason: str = "") -> None:
-            self.noted[code, f"{dataset.field}.path"].append((name, reason))
+            self.noted[code, f"{dataset.field}.{SETTINGS.get(code, 'path')}"].append((name, reason))
 
         store = open_store(dataset)
         source, entries = open_source(dataset, store, self.index, note)
@@ -106,12 +110,15 @@ class _Scanner:
             self.records += found
 
     def _records(self, entries: list[Entry], source: Source, find_partners: Partners) -> Iterator[ImageRecord]:
-        """Return the records of entries, less those of pictures that cannot be read."""
-        unknown = [entry for entry in entries if not entry.width]
+        """Return the records of entries, less those of pictures that cannot be read or shown as they are recorded."""
+        edits = self._edits(entries, source)
+        # What a table says of the size of a picture that is cut is not believed.
+        unknown = [entry for entry in entries if not entry.width or entry.name in edits]
         for entry, facts in zip(unknown, measure(unknown, source.store, self.index, self.pool), strict=True):
             if isinstance(facts, UserError):
                 _stop_where_the_store_refuses(facts)
                 source.note("images_unreadable", entry.name, facts.problem.text())
+                entry.width = 0
                 continue
             entry.width, entry.height = facts.width, facts.height
             if facts.is_animated:
@@ -120,9 +127,38 @@ class _Scanner:
         files = [entry.caption_file for entry in readable if entry.caption_file is not None]
         captions = read_captions(files, source.files, self.index, self.pool)
         for entry in readable:
+            edit = edits.get(entry.name, NO_EDIT)
+            if isinstance(edit, PictureEdit) and not edit.fits((entry.width, entry.height)):
+                edit = UserError("picture_edit_misfit", value=entry.name + EDIT_SUFFIX)
+            if isinstance(edit, UserError):
+                source.note("edits_unusable", entry.name, edit.problem.text())
+                continue
+            entry.width, entry.height = edit.shown((entry.width, entry.height))
             if entry.caption_file is not None:
                 _take_caption(entry, captions[entry.caption_file.location], source)
-            yield _record(entry, source, *find_partners(entry))
+            yield _record(entry, source, edit, *find_partners(entry))
+
+    def _edits(self, entries: list[Entry], source: Source) -> dict[str, PictureEdit | UserError]:
+        """Return how pictures are turned and cut, by their names, or why it cannot be told; most have nothing."""
+        files = [entry.edit_file for entry in entries if entry.edit_file is not None]
+        read = read_captions(files, source.files, self.index, self.pool) if files else {}
+        found: dict[str, PictureEdit | UserError] = {}
+        for entry in entries:
+            if entry.edit_file is not None:
+                found[entry.name] = _edit(read[entry.edit_file.location], entry.edit_file.name)
+            elif entry.edit_text:
+                found[entry.name] = _edit(CaptionFile(entry.edit_text), entry.name + EDIT_SUFFIX)
+        return found
+
+
+def _edit(file: CaptionFile | UserError, name: str) -> PictureEdit | UserError:
+    if isinstance(file, UserError):
+        _stop_where_the_store_refuses(file)
+        return file
+    try:
+        return parse_edit(file.text, name)
+    except UserError as error:
+        return error
 
 
 def _stop_where_the_store_refuses(error: UserError) -> None:
@@ -175,7 +211,7 @@ def _take_caption(entry: Entry, caption: CaptionFile | UserError, source: Source
     entry.captions = (caption.text,)
 
 
-def _record(entry: Entry, source: Source, mask: str, conditioning: str) -> ImageRecord:
+def _record(entry: Entry, source: Source, edit: PictureEdit, mask: str, conditioning: str) -> ImageRecord:
     dataset = source.dataset
     captions, description = entry.captions, entry.description
     if dataset.rules.caption_source != "file":
@@ -197,6 +233,7 @@ def _record(entry: Entry, source: Source, mask: str, conditioning: str) -> Image
         mask=mask,
         conditioning=conditioning,
         metadata=(entry.metadata or {}) if dataset.config.code_path else None,
+        edit=edit,
     )
 
 

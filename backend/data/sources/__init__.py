@@ -13,6 +13,7 @@ from backend.data.datasets import Dataset
 from backend.data.index import Index
 from backend.data.sources import folder, huggingface, metadata, table, webdataset
 from backend.data.sources.base import Entry, Note, Source, suffix_of
+from backend.data.sources.beside import with_company
 from backend.data.stores import Store
 
 Kind = Literal["folder", "metadata", "table", "webdataset", "huggingface"]
@@ -32,6 +33,8 @@ BY_ENDING: dict[str, Kind] = {
     ".parquet": "table",
     ".tar": "webdataset",
 }
+# Kinds that name pictures, and do not look what is beside them.
+NAMED = ("metadata", "table")
 # What `datasets` writes into the folder of a saved data set.
 SAVED = ("dataset_info.json", "dataset_dict.json")
 
@@ -60,7 +63,8 @@ def open_source(dataset: Dataset, store: Store, index: Index, note: Note) -> tup
     source = Source(dataset, kind, root, store, index, note)
     if kind != "huggingface" and not any(mark in root for mark in "*?{"):
         _check(source, kind)
-    return source, READERS[kind](source)
+    entries = READERS[kind](source)
+    return source, with_company(source, entries) if kind in NAMED else entries
 
 
 def _check(source: Source, kind: Kind) -> None:

@@ -19,7 +19,8 @@ Note = Callable[..., None]
 class Entry:
     """A picture that a source names. Sizes of 0 are not known yet; so is an empty stamp of a file.
 
-    `caption_file` is read where it is given; else `captions` hold: empty, and `class_tokens` stand in.
+    `caption_file` is read where it is given; else `captions` hold: empty, and `class_tokens` stand in. `edit_file` says
+    how the picture is turned and cut, or `edit_text` does. `mask` is one that lies beside it, used or not.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Entry:
     num_repeats: float = 1.0
     mask: str = ""
     caption_file: File | None = None
+    edit_file: File | None = None
+    edit_text: str = ""
     metadata: Mapping[str, Any] | None = None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from backend.config.paths import location
 from backend.data.filesystems import File, Listing
 from backend.data.images import EXTENSIONS
+from backend.data.picture_edits import EDIT_SUFFIX
 from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import Entry, Source, stem_of, suffix_of
 
@@ -77,9 +78,10 @@ def _is_picture(name: str) -> bool:
 
 
 def _entries(source: Source, folder: _Folder, listing: Listing) -> Iterator[Entry]:
-    rules, masked = source.dataset.rules, source.dataset.config.mask == "file"
+    rules = source.dataset.rules
     captions = _ending_in(listing, rules.caption_extension) if rules.caption_source == "file" else {}
-    masks = _ending_in(listing, MASK_SUFFIX) if masked else {}
+    masks = _ending_in(listing, MASK_SUFFIX)
+    edits = _ending_in(listing, EDIT_SUFFIX)
     by_stem: dict[str, list[str]] = defaultdict(list)
     for file in listing.files:
         if not _is_picture(file.name):
@@ -95,6 +97,7 @@ def _entries(source: Source, folder: _Folder, listing: Listing) -> Iterator[Entr
             num_repeats=folder.num_repeats,
             mask=mask.location if mask else "",
             caption_file=captions.get(stem),
+            edit_file=edits.get(file.name),
         )
     _note_shared(source, folder, {stem: names for stem, names in by_stem.items() if stem in captions})
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from backend.config.paths import location
 from backend.config.problems import UserError
-from backend.data.records import MASK_SUFFIX
-from backend.data.sources.base import Entry, Source, stem_of
+from backend.data.sources.base import Entry, Source
 from backend.data.sources.finder import ByStem, by_stem
 
 # Given an entry: the locations of its mask and its paired picture, empty where it has none.
@@ -25,10 +24,10 @@ def partners(source: Source) -> Partners:
     pairs = _listed(source, "conditioning_dir", masks=False) if config.conditioning == "folder" else None
 
     def find(entry: Entry) -> tuple[str, str]:
-        mask = _found(masks, entry) if masks else entry.mask
-        if config.mask == "file" and source.kind in ("metadata", "table"):
-            mask = _beside(source, entry)
+        mask = _found(masks, entry) if masks else entry.mask if config.mask == "file" else ""
         pair = _found(pairs, entry) if pairs else ""
+        if config.mask == "none" and entry.mask:
+            source.note("masks_unused", entry.name)
         if config.mask in ("file", "folder") and not mask:
             source.note("masks_missing", entry.name)
         if pairs and not pair:
@@ -52,8 +51,3 @@ def _listed(source: Source, setting: str, *, masks: bool) -> ByStem:
 def _found(listed: ByStem, entry: Entry) -> str:
     file = listed.find(entry.name)
     return file.location if file else ""
-
-
-def _beside(source: Source, entry: Entry) -> str:
-    path = f"{stem_of(entry.location)}{MASK_SUFFIX}"
-    return path if "::" not in path and source.store.files(path).kind(path) else ""

@@ -13,6 +13,7 @@ from backend.config.paths import is_address
 from backend.config.problems import UserError
 from backend.data.images import EXTENSIONS
 from backend.data.index import ShardListing
+from backend.data.picture_edits import EDIT_SUFFIX
 from backend.data.sources.base import Entry, Source, suffix_of
 from backend.data.sources.finder import MASK_STEM_END, name_in
 from backend.data.sources.metadata import captions_of
@@ -32,6 +33,8 @@ class _Sample:
 
     pictures: list[tuple[str, int, int]] = field(default_factory=list)
     caption: str | None = None
+    # How pictures are turned and cut, by their names.
+    edits: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -107,11 +110,15 @@ def read(source: Source) -> Iterator[Entry]:
 
 def _entries(source: Source, shard: _Shard, path: str, name: str, stamp: str) -> Iterator[Entry]:
     config, separator = source.dataset.config, source.dataset.rules.caption_separator
-    masks = {key.removesuffix(MASK_STEM_END): sample for key, sample in shard.samples.items() if _is_mask(key)}
+    masks = {
+        key.removesuffix(MASK_STEM_END): sample.pictures[0]
+        for key, sample in shard.samples.items()
+        if _is_mask(key) and sample.pictures
+    }
     for key, sample in shard.samples.items():
         if _is_mask(key):
             continue
-        mask = masks[key].pictures[0] if config.mask == "file" and key in masks else None
+        mask = masks.get(key)
         captions, description = captions_of(sample.facts, config, separator)
         if sample.caption is not None and not config.caption_columns:
             captions = (sample.caption,)
@@ -125,6 +132,7 @@ def _entries(source: Source, shard: _Shard, path: str, name: str, stamp: str) ->
                 class_tokens=config.class_tokens or _class_name(sample),
                 num_repeats=config.num_repeats,
                 mask=member(path, mask[1], mask[2], mask[0]) if mask else "",
+                edit_text=sample.edits.get(picture, ""),
                 metadata=sample.facts if config.code_path else None,
             )
 
@@ -191,7 +199,9 @@ def _take(shard: _Shard, info: tarfile.TarInfo, file: BinaryIO) -> None:
     file.seek(info.offset_data)
     text = decode_caption(file.read(info.size)).text
     file.seek(before)
-    if kind in TEXTS:
+    if info.name.endswith(EDIT_SUFFIX):
+        sample.edits[info.name.removesuffix(EDIT_SUFFIX)] = text
+    elif kind in TEXTS:
         sample.caption = text
     elif kind == ".cls":
         sample.facts["cls"] = text
