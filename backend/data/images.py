@@ -141,6 +141,15 @@ def read_rgb(data: Path | bytes, name: str = "") -> Image.Image:
     return _upright(to_rgb(in_srgb(image)), orientation)
 
 
+def read_upright(data: Path | bytes, name: str = "") -> Image.Image:
+    """Decode a picture: first frame, upright, in its own mode and colours.
+
+    Raises:
+        UserError: As `read_rgb`.
+    """
+    return _upright(*_decoded(data, _called(data, name)))
+
+
 def read_mask(data: Path | bytes, name: str = "") -> Image.Image:
     """Decode a mask: upright, 8-bit grey, whatever its transparency.
 

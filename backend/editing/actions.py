@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from backend.config.problems import Problem, UserError
 from backend.editing.log import Entry
 
+Kind = Literal["text", "move", "bytes"]
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A caption file before and after, its path below the folder with /. None: there is no such file."""
+    """A file before and after. Paths are below the folder with /, or absolute for files of other folders.
+
+    Of a "text" these are what is in it, None: there is no such file; of "bytes" the names that the blobs of the journal
+    give to contents, or None. Of a "move" they are where the file is, never None; `path` is where it was at first.
+    """
 
     path: str
     before: str | None
     after: str | None
+    kind: Kind = "text"
+
+    @property
+    def turned(self) -> Change:
+        """The way back."""
+        return Change(self.path, self.after, self.before, self.kind)
+
+    @property
+    def row(self) -> tuple[str | None, ...]:
+        """What the journal keeps of it; the kind is left out where it is text, as it was in old ones."""
+        short = (self.path, self.before, self.after)
+        return short if self.kind == "text" else (*short, self.kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,14 +154,17 @@ def write_caption(
         raise unwritable(os.fspath(path), error) from error
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file, whole or not at all, without waiting for the disk.
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, flush: bool = False) -> str:
+    """Write a file, whole or not at all; `flush`: wait until it is on the disk.
+
+    Returns:
+        Its stamp.
 
     Raises:
         UserError: `no_space` or `file_unwritable`. What stood there before is untouched.
     """
     try:
-        _replace(os.fspath(path), data, flush=False)
+        return _replace(os.fspath(path), data, flush=flush)
     except OSError as error:
         raise unwritable(os.fspath(path), error) from error
 

@@ -23,10 +23,11 @@ from typing import Literal, Self
 import psutil
 
 from backend.config.paths import home
-from backend.config.problems import Problem, UserError
-from backend.data.filesystems import LocalFiles
+from backend.config.problems import Problem
 from backend.editing.actions import Action, Change, FilesChangedOutside, Record, Skipped
-from backend.editing.files import delete_caption, find_caption, is_same_text, write_caption
+from backend.editing.blobs import Blobs
+from backend.editing.changing import Changer, changed_outside, net
+from backend.editing.files import is_same_text
 from backend.editing.log import Entry, Log, encoded, line
 
 __all__ = ["Action", "Change", "FilesChangedOutside", "Journal", "OnConflict", "Recording", "Skipped", "journal_path"]
@@ -61,13 +62,15 @@ class Journal:
         self.path = journal_path(folder)
         # What recovery did: actions that a process which is gone had begun.
         self.recovered: tuple[Action, ...] = ()
+        self.blobs = Blobs(self.path.with_suffix(".blobs"))
+        self._changer = Changer(self.folder, self.blobs)
         self._log = Log(self.path)
         self._generation = 0
         self._records: dict[int, Record] = {}
         self._owner = (os.getpid(), psutil.Process().create_time())
         self._lock = threading.RLock()
         self._pending_lock = threading.Lock()
-        self._pending: dict[str, tuple[str | None, int]] = {}
+        self._pending: dict[str, tuple[Change, int]] = {}
         self._num_jobs = 0
         self._jobs: list[Future[None]] = []
         # What has become of files since it was last asked: their new stamp, or why they were not written.
@@ -227,7 +230,7 @@ class Journal:
         lines = []
         for start in range(0, len(changes), NUM_PER_LINE):
             some = changes[start : start + NUM_PER_LINE]
-            data = encoded([(change.path, change.before, change.after) for change in some])
+            data = encoded([change.row for change in some])
             head = {"kind": "changes", "action": record.id, "num": len(some), "bytes": len(data)}
             lines += [line(head), data + b"\n"]
         with self._fresh():
@@ -238,7 +241,7 @@ class Journal:
         with self._pending_lock:
             self._num_jobs += 1
             job = self._num_jobs
-            self._pending.update((change.path, (change.after, job)) for change in changes)
+            self._pending.update((change.path, (change, job)) for change in changes)
         return self._later(lambda: self._write_files(record, changes, force, job))
 
     def _later(self, work: Callable[[], None]) -> Future[None]:
@@ -249,39 +252,17 @@ class Journal:
     def _write_files(self, record: Record, changes: Sequence[Change], force: bool, job: int) -> None:
         stop: Problem | None = None
         for change in changes:
-            outcome = stop or self._write_file(change, force, len(changes) <= NUM_FLUSHED)
+            outcome = stop or self._changer.make(change, force=force, flush=len(changes) <= NUM_FLUSHED)
             if isinstance(outcome, Problem):
                 record.skipped[change.path] = Skipped(change.path, outcome)
                 # A full disk, or a folder that is gone, would only be met again with each file.
                 stop = outcome if outcome.code in ("no_space", "caption_folder_gone") else None
             with self._pending_lock:
                 self._outcomes[change.path] = outcome
-                if self._pending.get(change.path, ("", 0))[1] == job:
-                    self._pending.pop(change.path, None)
+                if change.path in self._pending and self._pending[change.path][1] == job:
+                    self._pending.pop(change.path)
         if len(changes) > NUM_FLUSHED and hasattr(os, "sync"):
             os.sync()
-
-    def _write_file(self, change: Change, force: bool, flush: bool) -> str | Problem:
-        """Write one file; return its stamp, or why it was not written."""
-        path = self._path(change.path)
-        try:
-            found = find_caption(path)
-            text = found.text if found else None
-            if is_same_text(text, change.after):
-                return LocalFiles().stamp(path) if found else ""
-            if text is None and not self.folder.is_dir():
-                return Problem("error", "caption_folder_gone", "", {"value": str(self.folder)})
-            if not is_same_text(text, change.before) and not force:
-                return Problem("error", "caption_changed_outside", "", {"value": change.path})
-            if change.after is None:
-                delete_caption(path)
-                return ""
-            return write_caption(path, change.after, found, flush=flush)
-        except UserError as error:
-            return error.problem
-
-    def _path(self, path: str) -> str:
-        return f"{self.folder}{os.sep}{path}"
 
     def _end(self, record: Record, step: int) -> None:
         told = [(each.path, each.problem.code, each.problem.params) for each in record.skipped.values()]
@@ -301,6 +282,8 @@ class Journal:
         self, kind: Literal["undo", "redo"], on_conflict: OnConflict, wait: bool
     ) -> tuple[Action, list[Change]] | None:
         """Undo the last action, or do the first again that was undone."""
+        if any(change.kind != "text" for change, _ in list(self._pending.values())):
+            self._later(lambda: None).result()  # what becomes of moved files is only seen on disk
         with self._fresh():
             usable = self._usable(kind == "redo")
             if not usable:
@@ -311,7 +294,7 @@ class Journal:
             if conflicts and on_conflict == "refuse":
                 raise FilesChangedOutside(record.name, sorted(conflicts))
             step = record.step + 1
-            told = [(path, "caption_changed_outside", {"value": path}) for path in sorted(conflicts)]
+            told = [(path, changed_outside(path).code, {"value": path}) for path in sorted(conflicts)]
             entry = {"kind": kind, "action": record.id, "step": step, "owner": self._owner, "skipped": told}
             self._append([line(entry)])
             changes = [change for change in changes if change.path not in conflicts]
@@ -324,31 +307,24 @@ class Journal:
     def _turned(self, record: Record, is_back: bool) -> list[Change]:
         """Return what an action changes of the files, or the way back; without the files that it passed over."""
         changes = [change for change in self._read(record) if change.path not in record.skipped]
-        return [Change(each.path, each.after, each.before) for each in reversed(changes)] if is_back else changes
+        return [change.turned for change in reversed(changes)] if is_back else changes
 
     def _read(self, record: Record) -> Iterator[Change]:
         for start, num_bytes in record.parts:
             yield from (Change(*row) for row in self._log.data(start, num_bytes))
 
     def _conflicts(self, changes: Sequence[Change]) -> set[str]:
-        """Return the files that have neither the text before the changes nor that behind them."""
-        first: dict[str, str | None] = {}
-        last = {change.path: change.after for change in changes}
-        for change in changes:
-            first.setdefault(change.path, change.before)
-        return {path for path, before in first.items() if not self._is_at(path, before, last[path])}
+        """Return the files that are neither as before the changes nor as behind them."""
+        return {change.path for change in net(changes) if not self._can_make(change)}
 
-    def _is_at(self, path: str, before: str | None, after: str | None) -> bool:
-        text = self._text(path)
-        return is_same_text(text, before) or is_same_text(text, after)
-
-    def _text(self, path: str) -> str | None:
-        """Return what a file holds, or will hold as soon as it is written."""
+    def _can_make(self, change: Change) -> bool:
+        """Tell whether a file is as the change expects it, or will be as soon as it is written."""
         with self._pending_lock:
-            if path in self._pending:
-                return self._pending[path][0]
-        found = find_caption(self._path(path))
-        return found.text if found else None
+            pending = self._pending.get(change.path)
+        if pending and pending[0].kind == change.kind == "text":
+            text = pending[0].after
+            return is_same_text(text, change.before) or is_same_text(text, change.after)
+        return self._changer.can_make(change)
 
     def _recover(self) -> None:
         """Carry to its end what was begun by processes that are gone."""

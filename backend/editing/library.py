@@ -11,7 +11,7 @@ Files are written by a thread: `saving` tells how far it is, and what could not 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,19 +23,22 @@ from backend.config import paths
 from backend.config.problems import Problem, UserError
 from backend.data.filesystems import LocalFiles
 from backend.data.index import Index
+from backend.data.picture_edits import EDIT_SUFFIX
+from backend.editing.actions import Skipped
+from backend.editing.edited import Edited
 from backend.editing.files import find_caption, is_same_text
 from backend.editing.journal import Action, Change, Journal, OnConflict
 from backend.editing.likeness import look
 from backend.editing.outcomes import Applied, Conflict, Reloaded, Saving, Unsaved
+from backend.editing.picture_actions import PictureActions
 from backend.editing.pictures import Listed, Pictures, Progress, keep, list_folder, load, recall, snapshot_path
 from backend.editing.presence import Presence, Visitor
-from backend.editing.rows import Rows
 from backend.editing.tags import Mask
 
 __all__ = ["Applied", "Conflict", "Library", "Reloaded", "Saving", "Unsaved"]
 
 
-class Library(Rows):
+class Library(PictureActions):
     """The pictures of a folder, by row: `names` (paths below it with /), `texts`, `widths`, `heights`, `tags`.
 
     `generation` counts how often rows were numbered anew, `version` how often any caption changed. Methods may be
@@ -68,8 +71,8 @@ class Library(Rows):
         super().__init__(paths.resolve(str(root)).resolve(), cache_dir or paths.cache_dir())
         self.caption_extension = caption_extension
         self.recursive = recursive
-        # By name, pictures and caption files that cannot be read; folders below that cannot.
-        self.problems: dict[str, Problem] = {}
+        # Pictures and caption files that cannot be read; folders below that cannot.
+        self._unreadable: dict[str, Problem] = {}
         self.folder_problems: tuple[Problem, ...] = ()
         self._snapshot = snapshot_path(self.cache_dir, self.root, caption_extension, is_recursive=recursive)
         self._unsaved: dict[str, Problem] = {}
@@ -101,6 +104,11 @@ class Library(Rows):
             self._settle()
             keep(self._snapshot, self._pictures, self.tags)
 
+    @property
+    def problems(self) -> dict[str, Problem]:
+        """What is wrong with pictures, captions and edits that cannot be read, by name."""
+        return self._unreadable | {self.edit_name(row): problem for row, problem in self._edited.problems.items()}
+
     def apply(self, name: str, edits: Mapping[int, str], *, wait: bool = False) -> Applied:
         """Change captions, as one action with a name.
 
@@ -116,8 +124,7 @@ class Library(Rows):
             UserError: The folder is gone, or the journal cannot be written; then nothing was changed.
         """
         with self._lock:
-            self._check_folder()
-            self._settle()
+            self._ready()
             new = {self.caption_name(row): _plain(text) for row, text in edits.items() if text != self.texts[row]}
             conflicts = self._conflicts(new)
             for conflict in conflicts:
@@ -135,15 +142,13 @@ class Library(Rows):
             FilesChangedOutside: Somebody else has changed files since; nothing was written.
         """
         with self._lock:
-            self._check_folder()
-            self._settle()
+            self._ready()
             return self._turned(self.journal.undo(on_conflict, wait=wait))
 
     def redo(self, on_conflict: OnConflict = "refuse", *, wait: bool = False) -> Applied | None:
         """Do again what was undone last; as `undo`."""
         with self._lock:
-            self._check_folder()
-            self._settle()
+            self._ready()
             return self._turned(self.journal.redo(on_conflict, wait=wait))
 
     def saving(self) -> Saving:
@@ -161,8 +166,7 @@ class Library(Rows):
     def retry(self, name: str) -> Applied:
         """Try again to write what could not be written, as a new action with a name."""
         with self._lock:
-            self._check_folder()
-            self._settle()
+            self._ready()
             captions = [caption for caption in self._unsaved if self._rows(caption)]
             self._unsaved.clear()
             changes = [
@@ -196,8 +200,10 @@ class Library(Rows):
                 for row in changed
                 if self._unsaved.pop(new.captions[row], None)
             ]
+            redrawn = [row for row, name in enumerate(new.names) if self._looks_new(new, row, name)]
             self._exchange(new, changed)
-            return Reloaded(tuple(changed), added, tuple(sorted(removed)), tuple(conflicts))
+            self.version += bool(redrawn)
+            return Reloaded(tuple(changed), tuple(redrawn), added, tuple(sorted(removed)), tuple(conflicts))
 
     def visitors(self) -> list[Visitor]:
         """Return who else has the folder open, and tell them that we have; to be called every few seconds."""
@@ -229,6 +235,15 @@ class Library(Rows):
         finally:
             self.forget_likeness()
 
+    def _looks_new(self, new: Pictures, row: int, name: str) -> bool:
+        """Tell whether a picture that was there before looks different."""
+        old, before = self._pictures, self._row_of.get(name)
+        return before is not None and (new.stamps[row], new.edits.get(row), new.masks.get(row)) != (
+            old.stamps[before],
+            old.edits.get(before),
+            old.masks.get(before),
+        )
+
     def _list(self) -> Listed:
         listed = list_folder(str(self.root), self.caption_extension, is_recursive=self.recursive)
         self.folder_problems = listed.problems
@@ -236,18 +251,19 @@ class Library(Rows):
 
     def _load(self, listed: Listed, known: Pictures, progress: Progress | None = None) -> Pictures:
         with Index(self.cache_dir) as index:
-            pictures, self.problems = load(str(self.root), listed, known, index, progress)
+            pictures, self._unreadable = load(str(self.root), listed, known, index, progress)
         return pictures
 
     def _exchange(self, new: Pictures, changed: Sequence[int]) -> None:
         """Take what was loaded again."""
         if new.names != self.names:
-            self._take(new)
+            self._take(new, self._pictures, self.tags)
             self.generation += 1
             return
         if new.stamps != self.stamps:
             self.forget_likeness()
         self._pictures = replace(new, texts=self.texts)
+        self._edited = Edited(self._pictures)
         self.has_caption = np.array([stamp != "" for stamp in new.caption_stamps], bool)
         self._put({row: new.texts[row] for row in changed})
 
@@ -269,19 +285,29 @@ class Library(Rows):
         if done is None:
             return None
         action, changes = done
-        texts = {change.path: change.after for change in changes}
+        others = [each for each in changes if each.kind != "text" or each.path.endswith(EDIT_SUFFIX)]
+        if others:
+            self.journal.wait()
+        texts = {change.path: change.after for change in changes if change.kind == "text"}
         if action.is_undone:  # what never got into its file is taken back, too
             left = [each.path for each in action.skipped if self._unsaved.pop(each.path, None)]
             texts.update((caption, self._on_disk(caption)) for caption in left)
-        return Applied(action, self._set(texts))
+        names = [self.names[row] for row in self._set(texts)]
+        found = self._done(action, others, ())
+        rows = [row for name in names if (row := self.row(name)) is not None]
+        return replace(found, rows=tuple(dict.fromkeys([*rows, *found.rows])))
 
-    def _check_folder(self) -> None:
+    def _ready(self) -> None:
         if not self.root.is_dir():
             raise UserError("caption_folder_gone", value=str(self.root))
+        self._settle()
 
-    def _settle(self) -> None:
-        """Take note of what has become of files that were being written."""
+    def _settle(self, others: Collection[str] = ()) -> list[Skipped]:
+        left: list[Skipped] = []
         for caption, outcome in self.journal.outcomes().items():
+            if caption in others:
+                left += [Skipped(caption, outcome)] if isinstance(outcome, Problem) else []
+                continue
             self._unsaved.pop(caption, None)
             rows = self._rows(caption)
             if isinstance(outcome, str):
@@ -291,6 +317,7 @@ class Library(Rows):
                 self._late += self._take_theirs(caption, self.texts[rows[0]])
             elif rows:
                 self._unsaved[caption] = outcome
+        return left
 
     def _conflicts(self, new: Mapping[str, str]) -> list[Conflict]:
         """Return which of some captions others have changed; theirs are taken over."""

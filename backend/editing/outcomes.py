@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.config.problems import Problem
-from backend.editing.journal import Action
+from backend.editing.journal import Action, Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,23 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of edits: the rows that were changed, and those that somebody else had changed before."""
+    """What became of edits: the rows that were changed, and those that somebody else had changed before.
+
+    When pictures came or went, all rows are numbered anew: `rows` are those after it, `came` and `went` the names.
+    `skipped` are files that were left as they are, and why.
+    """
 
     action: Action | None
-    rows: tuple[int, ...]
+    rows: tuple[int, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    came: tuple[str, ...] = ()
+    went: tuple[str, ...] = ()
+
+    @property
+    def is_renumbered(self) -> bool:
+        """Whether rows have other numbers now."""
+        return bool(self.came or self.went)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +59,13 @@ class Saving:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What others did meanwhile. Rows are of after it; when pictures came or went, all are numbered anew."""
+    """What others did meanwhile. Rows are of after it; when pictures came or went, all are numbered anew.
+
+    `changed` are captions; `redrawn` are pictures, their edits and their masks.
+    """
 
     changed: tuple[int, ...] = ()
+    redrawn: tuple[int, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     conflicts: tuple[Conflict, ...] = ()

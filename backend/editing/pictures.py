@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,14 @@ from backend.data.filesystems import File, LocalFiles
 from backend.data.images import EXTENSIONS
 from backend.data.index import Index
 from backend.data.measure import in_threads, measure
+from backend.data.picture_edits import EDIT_SUFFIX
 from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import Entry
 from backend.data.stores import Store
 from backend.editing.files import read_caption, write_bytes
 from backend.editing.tags import TagTable
 
-VERSION = 2
+VERSION = 3
 NUM_THREADS = min(16, (os.cpu_count() or 1) + 2)
 NUM_PER_CHUNK = 2000
 Progress = Callable[[int, int], None]
@@ -36,19 +38,24 @@ class Listed:
     """The pictures of a folder and their caption files, in the order of names, folder by folder.
 
     `names` are paths below the folder with /. `captions` are those of the caption files, also of such as are not there
-    yet: their stamp is empty. `problems` are sub-folders that cannot be read.
+    yet: their stamp is empty. `edits` and `masks` are the stamps of these files, by row. `problems` are sub-folders
+    that cannot be read.
     """
 
     names: list[str]
     stamps: list[str]
     captions: list[str]
     caption_stamps: list[str]
+    edits: dict[int, str] = field(default_factory=dict)
+    masks: dict[int, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
 @dataclass(slots=True)
 class Pictures:
-    """What is known of each row. `width` and `height` are pixels as seen upright; 0 where a picture cannot be read."""
+    """What is known of each row. `widths` and `heights` are those of the files, in pixels as seen upright; 0 where a
+    picture cannot be read. `edits`: stamp and text of the files of edits; `masks`: stamps; both of the rows with one.
+    """
 
     names: list[str] = field(default_factory=list)
     stamps: list[str] = field(default_factory=list)
@@ -57,6 +64,8 @@ class Pictures:
     texts: list[str] = field(default_factory=list)
     widths: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     heights: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    edits: dict[int, tuple[str, str]] = field(default_factory=dict)
+    masks: dict[int, str] = field(default_factory=dict)
 
 
 def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Listed:
@@ -67,14 +76,20 @@ def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Lis
     """
     pictures: list[tuple[str, str]] = []
     captions: dict[str, tuple[str, str]] = {}
+    edits: dict[str, str] = {}
+    masks: dict[str, str] = {}
     problems: list[Problem] = []
     ending = caption_extension.lower()
     for prefix, files in _folders(root, "", problems, is_recursive):
         for name, _, stamp in files:
             lowered = name.lower()
-            if lowered.endswith(ending):
+            if lowered.endswith(EDIT_SUFFIX):
+                edits[prefix + name[: -len(EDIT_SUFFIX)]] = stamp
+            elif lowered.endswith(ending):
                 captions[prefix + name[: -len(ending)]] = (prefix + name, stamp)
-            elif lowered[(dot := lowered.rfind(".")) :] in EXTENSIONS and dot > 0 and not lowered.endswith(MASK_SUFFIX):
+            elif lowered.endswith(MASK_SUFFIX):
+                masks[prefix + name[: -len(MASK_SUFFIX)]] = stamp
+            elif lowered[(dot := lowered.rfind(".")) :] in EXTENSIONS and dot > 0:
                 pictures.append((prefix + name, stamp))
     stems = [name[: name.rfind(".")] for name, _ in pictures]
     partners = [captions.get(stem) or (stem + caption_extension, "") for stem in stems]
@@ -83,6 +98,8 @@ def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Lis
         [stamp for _, stamp in pictures],
         [name for name, _ in partners],
         [stamp for _, stamp in partners],
+        {row: edits[name] for row, (name, _) in enumerate(pictures) if name in edits} if edits else {},
+        {row: masks[stem] for row, stem in enumerate(stems) if stem in masks} if masks else {},
         tuple(problems),
     )
 
@@ -127,12 +144,19 @@ def load(
         listed.caption_stamps,
         [known.texts[row] if row >= 0 else "" for row in origin],
         *_known_sizes(listed, known, origin),
+        _known_edits(listed, known, origin),
+        listed.masks,
     )
+    new_edits = [row for row in listed.edits if row not in found.edits]
     new_texts = [row for row, old in enumerate(origin) if old < 0 or _has_new_caption(listed, row, known, old)]
     new_sizes = np.flatnonzero(found.widths == 0).tolist()
     problems: dict[str, Problem] = {}
     tell = _teller(progress, len(origin), len(new_texts) + len(new_sizes))
     with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="pictures") as pool:
+        for row, text in zip(new_edits, in_threads(pool, lambda row: _edit(root, listed, row), new_edits), strict=True):
+            found.edits[row] = (listed.edits[row], text if isinstance(text, str) else "")
+            if isinstance(text, Problem):
+                problems[listed.names[row] + EDIT_SUFFIX] = text
         for rows in _slices(new_texts):
             for row, text in zip(rows, in_threads(pool, lambda row: _text(root, listed, row), rows), strict=True):
                 found.texts[row] = text if isinstance(text, str) else ""
@@ -154,6 +178,17 @@ def _known_sizes(listed: Listed, known: Pictures, origin: Sequence[int]) -> tupl
     widths, heights = np.zeros((2, len(origin)), np.int32)
     widths[is_same], heights[is_same] = known.widths[rows], known.heights[rows]
     return widths, heights
+
+
+def _known_edits(listed: Listed, known: Pictures, origin: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Return the edits whose files are the same as before."""
+    return {
+        row: known.edits[origin[row]] for row, stamp in listed.edits.items() if _stamp_of(known, origin[row]) == stamp
+    }
+
+
+def _stamp_of(known: Pictures, row: int) -> str:
+    return known.edits[row][0] if row in known.edits else ""
 
 
 def _has_new_caption(listed: Listed, row: int, known: Pictures, old: int) -> bool:
@@ -179,6 +214,13 @@ def _text(root: str, listed: Listed, row: int) -> str | Problem:
         return ""
     try:
         return read_caption(f"{root}{os.sep}{listed.captions[row]}").text
+    except UserError as error:
+        return error.problem
+
+
+def _edit(root: str, listed: Listed, row: int) -> str | Problem:
+    try:
+        return read_caption(f"{root}{os.sep}{listed.names[row]}{EDIT_SUFFIX}").text
     except UserError as error:
         return error.problem
 
@@ -215,7 +257,9 @@ def keep(path: Path, pictures: Pictures, tags: TagTable) -> None:
     buffer = io.BytesIO()
     columns = [getattr(pictures, one.name) for one in fields(pictures)]
     for values in (*columns, tags.words, tags.ids, tags.lengths, tags.is_first):
-        if isinstance(values, list):
+        if isinstance(values, dict):
+            np.save(buffer, np.frombuffer(json.dumps(list(values.items())).encode(), np.uint8))
+        elif isinstance(values, list):
             np.save(buffer, np.fromiter(map(len, values), np.int64, len(values)))
             np.save(buffer, np.frombuffer("".join(values).encode("utf-8", "surrogatepass"), np.uint8))
         else:
@@ -237,8 +281,14 @@ def recall(path: Path) -> tuple[Pictures, TagTable]:
         return nothing
     buffer = io.BytesIO(content)
     names, stamps, captions, caption_stamps, texts = (_column(buffer) for _ in range(5))
-    pictures = Pictures(names, stamps, captions, caption_stamps, texts, np.load(buffer), np.load(buffer))
+    widths, heights, edits, masks = np.load(buffer), np.load(buffer), _by_row(buffer), _by_row(buffer)
+    known_edits = {row: (stamp, text) for row, (stamp, text) in edits.items()}
+    pictures = Pictures(names, stamps, captions, caption_stamps, texts, widths, heights, known_edits, masks)
     return pictures, TagTable(_column(buffer), np.load(buffer), np.load(buffer), np.load(buffer))
+
+
+def _by_row(buffer: io.BytesIO) -> dict[int, Any]:
+    return dict(json.loads(np.load(buffer).tobytes()))
 
 
 def _column(buffer: io.BytesIO) -> list[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.data.index import Index
+from backend.data.picture_edits import EDIT_SUFFIX, NO_EDIT, PictureEdit, Size
+from backend.data.records import MASK_SUFFIX
+from backend.data.sources.base import stem_of
+from backend.editing.edited import Edited
 from backend.editing.likeness import Likeness, known_likeness
 from backend.editing.pictures import Pictures
 from backend.editing.tags import Mask, TagTable
@@ -49,13 +53,51 @@ class Rows:
 
     @property
     def widths(self) -> NDArray[np.int32]:
-        """Pixels as seen upright: int32 (num_rows,); 0 where a picture cannot be read."""
-        return self._pictures.widths
+        """Pixels as shown, turned and cut: int32 (num_rows,); 0 where a picture cannot be read."""
+        return self._edited.widths
 
     @property
     def heights(self) -> NDArray[np.int32]:
         """As `widths`."""
-        return self._pictures.heights
+        return self._edited.heights
+
+    @property
+    def edits(self) -> dict[int, PictureEdit]:
+        """How pictures are turned, cut and rated, by row; only of those with a file that says so."""
+        return self._edited.edits
+
+    @property
+    def ratings(self) -> NDArray[np.int8]:
+        """1 to 5, 0 where there is none: int8 (num_rows,)."""
+        return self._edited.ratings
+
+    @property
+    def masks(self) -> dict[int, str]:
+        """What changes with the content of each mask, by row; only of those with a mask."""
+        return self._pictures.masks
+
+    @property
+    def has_mask(self) -> Mask:
+        """Which pictures have a mask beside them: bool (num_rows,)."""
+        found = np.zeros(len(self), bool)
+        found[list(self.masks)] = True
+        return found
+
+    def edit(self, row: int) -> PictureEdit:
+        """Return how a picture is turned, cut and rated."""
+        return self.edits.get(row, NO_EDIT)
+
+    def full_size(self, row: int) -> Size:
+        """Return the size (width, height) of a picture as it is without an edit, upright; zeros: it cannot be read."""
+        return int(self._pictures.widths[row]), int(self._pictures.heights[row])
+
+    def edit_name(self, row: int) -> str:
+        """Return the file of a picture's edit, below the folder with /; it may not be there."""
+        return self.names[row] + EDIT_SUFFIX
+
+    def mask_name(self, row: int) -> str:
+        """Return the mask of a picture, below the folder with /; it may not be there."""
+        return stem_of(self.names[row]) + MASK_SUFFIX
 
     @property
     def stamps(self) -> list[str]:
@@ -134,6 +176,7 @@ class Rows:
     def _take(self, pictures: Pictures, known: Pictures | None = None, tags: TagTable | None = None) -> None:
         """Take rows that are numbered anew; `tags` are those of `known`, and save time where that is the same."""
         self._pictures = pictures
+        self._edited = Edited(pictures)
         self._row_of = {name: row for row, name in enumerate(pictures.names)}
         self._first_of = {caption: row for row, caption in reversed(list(enumerate(pictures.captions)))}
         self._shared: dict[str, list[int]] = {}
@@ -178,11 +221,18 @@ class Rows:
 
 
 def _tags(pictures: Pictures, known: Pictures | None, tags: TagTable | None) -> TagTable:
-    if known is None or tags is None or known.names != pictures.names:
+    """Return the tags of rows; those of captions that are known already need not be read again."""
+    if known is None or tags is None:
         return TagTable.of_texts(pictures.texts)
-    pairs = zip(pictures.texts, known.texts, strict=True)
-    changed = [row for row, (text, before) in enumerate(pairs) if text is not before and text != before]
-    tags.replace(np.array(changed, np.int64), [pictures.texts[row] for row in changed])
+    if known.names == pictures.names:
+        origin: Sequence[int] = range(len(known.names))
+    else:
+        before = {name: row for row, name in enumerate(known.names)}
+        origin = [before.get(name, -1) for name in pictures.names]
+        tags = tags.taken(np.array(origin, np.int64))
+    pairs = enumerate(zip(pictures.texts, origin, strict=True))
+    new = [row for row, (text, old) in pairs if text != (known.texts[old] if old >= 0 else "")]
+    tags.replace(np.array(new, np.int64), [pictures.texts[row] for row in new])
     return tags
 
 

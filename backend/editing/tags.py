@@ -119,6 +119,13 @@ class TagTable:
         self.offsets = _offsets(new)
         self._rows = None
 
+    def taken(self, rows: Rows) -> TagTable:
+        """Return the table of other rows: of each the row that it was before, int64 (num_rows,); -1: without tags."""
+        lengths = np.where(rows >= 0, self.lengths[rows], 0) if len(self.lengths) else np.zeros(len(rows), np.int64)
+        starts = np.repeat(self.offsets[rows], lengths)
+        places = starts + np.arange(len(starts)) - np.repeat(_offsets(lengths)[:-1], lengths)
+        return TagTable(self.words, self.ids[places], lengths, self.is_first[places])
+
     def _encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64], Mask]:
         """Return the tags of texts as numbers, how many each text has, and which are its first of their kind."""
         pieces = _Pieces(self.words, self.numbers)

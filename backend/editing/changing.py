@@ -1,0 +1,150 @@
+"""How each kind of change is made on disk, and how it is seen that somebody else was there before."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from backend.config.problems import Problem, UserError
+from backend.data.filesystems import LocalFiles
+from backend.data.picture_edits import EDIT_SUFFIX
+from backend.editing.actions import Change
+from backend.editing.blobs import Blobs, find_bytes
+from backend.editing.files import delete_caption, find_caption, is_same_text, unwritable, write_bytes, write_caption
+from backend.editing.moves import is_left_behind, move_file
+
+
+class Changer:
+    """Makes the changes of one folder."""
+
+    def __init__(self, folder: Path, blobs: Blobs) -> None:
+        self.folder = folder
+        self.blobs = blobs
+
+    def path(self, location: str) -> str:
+        """Return where a file is that a change names."""
+        return location if Path(location).is_absolute() else f"{self.folder}{os.sep}{location}"
+
+    def make(self, change: Change, *, force: bool = False, flush: bool = True) -> str | Problem:
+        """Make one change, unless it is made already.
+
+        Args:
+            change: What is to be done.
+            force: Even if somebody else has changed the file; another file is never replaced by a move.
+            flush: Wait for the disk.
+
+        Returns:
+            The stamp of the file, empty where it is gone; or why it was not done.
+        """
+        try:
+            if change.kind == "move":
+                return self._move(change)
+            write = self._write_bytes if change.kind == "bytes" else self._write_text
+            return write(change, force=force, flush=flush)
+        except UserError as error:
+            return error.problem
+
+    def can_make(self, change: Change) -> bool:
+        """Tell whether nobody else was there: the file is as before the change, or as after it already."""
+        if change.kind == "text":
+            found = find_caption(self.path(change.path))
+            text = found.text if found else None
+            return is_same_text(text, change.before) or is_same_text(text, change.after)
+        if change.kind == "bytes":
+            return self._name_of(change.path) in (change.before, change.after)
+        assert change.before and change.after, "a moved file is somewhere"
+        is_here, is_there = (os.path.lexists(self.path(place)) for place in (change.before, change.after))
+        return is_here != is_there
+
+    def _write_text(self, change: Change, *, force: bool, flush: bool) -> str | Problem:
+        path = self.path(change.path)
+        found = find_caption(path)
+        text = found.text if found else None
+        if is_same_text(text, change.after):
+            return LocalFiles().stamp(path) if found else ""
+        if text is None and (gone := self._gone()):
+            return gone
+        if not is_same_text(text, change.before) and not force:
+            return changed_outside(change.path)
+        if change.after is None:
+            delete_caption(path)
+            return ""
+        return write_caption(path, change.after, found, flush=flush)
+
+    def _write_bytes(self, change: Change, *, force: bool, flush: bool) -> str | Problem:
+        path = self.path(change.path)
+        name = self._name_of(change.path)
+        if name == change.after:
+            return LocalFiles().stamp(path) if name else ""
+        if name is None and (gone := self._gone()):
+            return gone
+        if name != change.before and not force:
+            return changed_outside(change.path)
+        if change.after is None:
+            delete_caption(path)
+            return ""
+        data = self.blobs.read(change.after)
+        _make_folder(Path(path).parent)
+        return write_bytes(path, data, flush=flush)
+
+    def _name_of(self, path: str) -> str | None:
+        data = find_bytes(self.path(path))
+        return None if data is None else hashlib.sha256(data).hexdigest()
+
+    def _move(self, change: Change) -> str | Problem:
+        assert change.before and change.after, "a moved file is somewhere"
+        if gone := self._gone():
+            return gone
+        source, target = Path(self.path(change.before)), Path(self.path(change.after))
+        try:
+            if not os.path.lexists(source):
+                return _stamp(target) if os.path.lexists(target) else _problem("move_source_gone", change.before)
+            if not os.path.lexists(target):
+                move_file(source, target)
+                return _stamp(target)
+            if is_left_behind(source, target):
+                source.unlink()
+                return _stamp(target)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise unwritable(str(target), error) from error
+        return Problem("error", "move_target_taken", "", {"value": change.before, "target": change.after})
+
+    def _gone(self) -> Problem | None:
+        return None if self.folder.is_dir() else _problem("caption_folder_gone", str(self.folder))
+
+
+def changed_outside(path: str) -> Problem:
+    """Return the problem of a file that somebody else has changed."""
+    is_text = not path.endswith((EDIT_SUFFIX, ".png"))
+    return _problem("caption_changed_outside" if is_text else "picture_file_changed", path)
+
+
+def net(changes: Sequence[Change]) -> list[Change]:
+    """Return changes with those of one file made into one: from before the first to behind the last."""
+    first: dict[tuple[str, bool], Change] = {}
+    last: dict[tuple[str, bool], Change] = {}
+    for change in changes:
+        key = (change.path, change.kind == "move")
+        first.setdefault(key, change)
+        last[key] = change
+    return [Change(each.path, first[key].before, each.after, each.kind) for key, each in last.items()]
+
+
+def _problem(code: str, value: str) -> Problem:
+    return Problem("error", code, "", {"value": value})
+
+
+def _stamp(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(str(folder), error) from error

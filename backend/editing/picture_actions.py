@@ -1,0 +1,339 @@
+"""What is done to the pictures of a library: turned, cut, rated, masked, copied, moved; each a named action."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from backend.config import paths
+from backend.config.problems import Problem, UserError
+from backend.data.picture_edits import EDIT_SUFFIX, MAXIMUM_RATING, PictureEdit, edit_text, turned_on
+from backend.data.records import MASK_SUFFIX
+from backend.data.sources.base import stem_of
+from backend.editing.actions import Action, Change, Skipped
+from backend.editing.files import find_caption, unwritable
+from backend.editing.journal import Journal
+from backend.editing.outcomes import Applied
+from backend.editing.picture_files import (
+    TRASH,
+    Group,
+    copy_suffix,
+    free_stem,
+    group_of,
+    write_copy,
+    write_mask_copy,
+)
+from backend.editing.pictures import Listed, Pictures
+from backend.editing.relisting import companions, is_picture, relisted
+from backend.editing.rows import Rows
+
+FATAL = frozenset({"no_space", "caption_folder_gone"})
+
+
+class PictureActions(Rows):
+    """The actions on pictures. They come back when all is written; what could not be is in `skipped` of the answer.
+
+    Each raises UserError `caption_folder_gone`, or what the journal raises when it cannot be written.
+    """
+
+    journal: Journal
+    caption_extension: str
+    recursive: bool
+
+    def edit_pictures(self, name: str, edits: Mapping[int, PictureEdit]) -> Applied:
+        """Record how pictures are turned, cut and rated, in small files beside them; an empty edit removes its file.
+
+        Args:
+            name: What the history calls it.
+            edits: New edits by row.
+
+        Raises:
+            UserError: `picture_edit_misfit`: a cut was made for a picture of another size.
+        """
+        with self._lock:
+            self._ready()
+            for row, edit in edits.items():
+                if edit.crop and not edit.fits(self.full_size(row)):
+                    raise UserError("picture_edit_misfit", value=self.edit_name(row))
+            changes, skipped = [], []
+            for row, edit in edits.items():
+                change = self._edit_change(row, edit)
+                if isinstance(change, Skipped):
+                    skipped.append(change)
+                elif change.before != change.after:
+                    changes.append(change)
+            return self._do(name, changes, skipped)
+
+    def rate(self, name: str, rows: Sequence[int], rating: int) -> Applied:
+        """Give pictures a rating of 1 to 5; 0 takes it away."""
+        assert rating in range(MAXIMUM_RATING + 1), f"no rating: {rating}"
+        with self._lock:
+            return self.edit_pictures(name, {row: replace(self.edit(row), rating=rating) for row in rows})
+
+    def rotate(self, name: str, rows: Sequence[int], degrees: int) -> Applied:
+        """Turn pictures clockwise by more degrees, a multiple of 90; their cuts turn with them."""
+        with self._lock:
+            return self.edit_pictures(name, {row: turned_on(self.edit(row), degrees) for row in rows})
+
+    def set_mask(self, name: str, row: int, png: bytes | None) -> Applied:
+        """Put a mask beside a picture: white counts in training, black does not. None takes it away.
+
+        Args:
+            name: What the history calls it.
+            row: The picture.
+            png: A PNG of mode L, of the size of the picture as it is without an edit, upright.
+
+        Raises:
+            UserError: `mask_wrong`, or `mask_changed_outside`: somebody else has changed it since it was shown; it is
+                taken over, so that the next time ours is put in its place.
+        """
+        with self._lock:
+            self._ready()
+            if png is not None:
+                _check_mask(png, self.full_size(row))
+            path = self.mask_name(row)
+            if self._stamp(path) != self.masks.get(row, ""):
+                self._look_at([path])
+                raise UserError("mask_changed_outside", value=path)
+            before = self.journal.blobs.put_file(self.root / path)
+            change = Change(path, before, None if png is None else self.journal.blobs.put(png), "bytes")
+            return self._do(name, [change] if change.before != change.after else [])
+
+    def save_copies(self, name: str, rows: Sequence[int]) -> Applied:
+        """Write pictures as edited into new files beside them, with their captions and masks; the originals stay.
+
+        PNG stays without loss, JPEG is written anew in high quality; other kinds become PNG.
+        """
+        with self._lock:
+            self._ready()
+            skipped: list[Skipped] = []
+            changes: list[Change] = []
+            with self.journal.recording(name) as recording:
+                for row in rows:
+                    try:
+                        made = self._copied(row)
+                    except UserError as error:
+                        skipped.append(Skipped(self.names[row], error.problem))
+                        if error.problem.code in FATAL:
+                            break
+                        continue
+                    # Written under another name, then moved: undo puts them back there, and nothing is deleted.
+                    recording.write(made)
+                    changes += made
+            return self._done(recording.action if changes else None, changes, skipped)
+
+    def trash(self, name: str, rows: Sequence[int]) -> Applied:
+        """Move pictures and what belongs to them to the folder .trash, where no scan looks."""
+        return self._move(name, rows, lambda stem: self.root / TRASH / stem)
+
+    def move_to(self, name: str, rows: Sequence[int], folder: Path) -> Applied:
+        """Move pictures and what belongs to them to another folder, which is made when it is not there.
+
+        A name that is taken gets a number. A caption or mask that another picture shares is copied.
+
+        Raises:
+            UserError: `caption_folder_is_file`, or the folder cannot be made.
+        """
+        target = paths.resolve(str(folder)).resolve()
+        _make_folder(target)
+        rows = [row for row in rows if self.path(row).parent.resolve() != target]
+        return self._move(name, rows, lambda stem: target / stem.rpartition("/")[2])
+
+    def _move(self, name: str, rows: Sequence[int], place: Callable[[str], Path]) -> Applied:
+        with self._lock:
+            self._ready()
+            taken: set[str] = set()
+            changes: list[Change] = []
+            skipped: list[Skipped] = []
+            for group in self._groups(rows):
+                if not group.own:
+                    problem = Problem("error", "move_source_gone", "", {"value": group.stem})
+                    skipped.append(Skipped(group.stem, problem))
+                    continue
+                stem = free_stem(group, str(place(group.stem)), taken)
+                changes += self._group_changes(group, stem)
+            return self._do(name, changes, skipped)
+
+    def _groups(self, rows: Iterable[int]) -> Iterable[Group]:
+        """Yield what belongs to pictures, those of one stem together."""
+        for caption, some in groupby(sorted(set(rows), key=self.caption_name), key=self.caption_name):
+            names = [self.names[row] for row in some]
+            yield group_of(self.root, names, caption, is_whole=len(names) == len(self._rows(caption)))
+
+    def _group_changes(self, group: Group, stem: str) -> list[Change]:
+        changes = []
+        for source, target in group.targets(stem):
+            place = self._place(Path(target))
+            if source in group.own or group.is_whole:
+                changes.append(Change(source, source, place, "move"))
+            else:
+                changes.append(Change(place, None, self.journal.blobs.put_file(self.root / source), "bytes"))
+        return changes
+
+    def _place(self, path: Path) -> str:
+        """Return how a change names a file."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def _copied(self, row: int) -> list[Change]:
+        """Write the copy of a picture, and of what belongs to it, into the trash; return the moves to its place."""
+        picture, edit = self.path(row), self.edit(row)
+        stem = stem_of(self.names[row])
+        made = {stem + copy_suffix(self.names[row]): lambda target: write_copy(picture, edit, target)}
+        if self.has_caption[row]:
+            suffix = self.caption_name(row)[len(stem) :]
+            made[stem + suffix] = lambda target: _copy(self.root / self.caption_name(row), target)
+        if row in self.masks:
+            made[stem + MASK_SUFFIX] = lambda target: write_mask_copy(self.root / self.mask_name(row), edit, target)
+        group = Group(stem, tuple(made), (), is_whole=True)
+        wanted = f"{self.root / stem}-edited"
+        final = free_stem(group, wanted, set())
+        staged = free_stem(group, str(self.root / TRASH / final[len(str(self.root)) + 1 :]), set())
+        changes = []
+        for (name, (_, target)), write in zip(zip(made, group.targets(final), strict=True), made.values(), strict=True):
+            source = Path(staged + name[len(stem) :])
+            write(source)
+            changes.append(Change(self._place(source), self._place(source), self._place(Path(target)), "move"))
+        return changes
+
+    def _edit_change(self, row: int, edit: PictureEdit) -> Change | Skipped:
+        """Return what has to be written for an edit, or why it must not be."""
+        path = self.edit_name(row)
+        problem = self._edited.problems.get(row)
+        if problem is not None and problem.code == "picture_edit_too_new":
+            return Skipped(path, problem)
+        if self._stamp(path) != self._pictures.edits.get(row, ("", ""))[0]:
+            self._look_at([path])
+            return Skipped(path, Problem("error", "picture_file_changed", "", {"value": path}))
+        found = find_caption(self.root / path)
+        text = edit_text(edit)
+        return Change(path, found.text if found else None, text and text.rstrip("\n"))
+
+    # From here on: doing it, and taking note of what was done.
+
+    def _do(self, name: str, changes: Sequence[Change], skipped: Sequence[Skipped] = ()) -> Applied:
+        action = self.journal.record(name, changes) if changes else None
+        return self._done(action, changes, skipped)
+
+    def _done(self, action: Action | None, changes: Sequence[Change], skipped: Sequence[Skipped]) -> Applied:
+        """Return what became of changes that are made, none of them of a caption in place."""
+        left = self._settle({change.path for change in changes})
+        rows, came, went = self._look_at(place for change in changes for place in _places(change))
+        return Applied(action, rows, (), (*skipped, *left), came, went)
+
+    def _look_at(self, places: Iterable[str]) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]:
+        """Take over what some files are now.
+
+        Returns:
+            The rows that look different, and the names of the pictures that came and went.
+        """
+        files = {place: self._stamp(place) for place in places if self._is_seen(place)}
+        came = tuple(name for name, stamp in files.items() if is_picture(name) and stamp and name not in self._row_of)
+        went = tuple(name for name, stamp in files.items() if not stamp and name in self._row_of)
+        if came or went:
+            beside = (each for name in came for each in companions(name, self.caption_extension))
+            files.update({each: self._stamp(each) for each in beside if each not in files})
+            self._exchange(self._load(relisted(self._pictures, files, self.caption_extension), self._pictures), ())
+            return tuple(self._row_of[name] for name in came), came, went
+        return (
+            tuple(dict.fromkeys(row for name, stamp in files.items() for row in self._take_file(name, stamp))),
+            (),
+            (),
+        )
+
+    def _is_seen(self, place: str) -> bool:
+        """Tell whether a file is one that the library lists, by its name."""
+        parts = place.split("/")
+        is_hidden = any(part.startswith(".") for part in parts)
+        return not Path(place).is_absolute() and not is_hidden and (self.recursive or len(parts) == 1)
+
+    def _take_file(self, name: str, stamp: str) -> list[int]:
+        """Take over one file that is no picture; return the rows that it is of."""
+        if name.endswith(EDIT_SUFFIX):
+            row = self._row_of.get(name.removesuffix(EDIT_SUFFIX))
+            rows = [] if row is None else [row]
+            self._take_edits(rows, stamp, name)
+        elif name.lower().endswith(MASK_SUFFIX):
+            rows = self._rows(name[: -len(MASK_SUFFIX)] + self.caption_extension)
+            for row in rows:
+                self._pictures.masks.pop(row, None)
+                self._pictures.masks |= {row: stamp} if stamp else {}
+            self.version += 1
+        elif rows := self._rows(name):
+            self._set({name: self._on_disk(name)})
+            for row in rows:
+                self._pictures.caption_stamps[row] = stamp
+        return rows
+
+    def _take_edits(self, rows: Sequence[int], stamp: str, name: str) -> None:
+        for row in rows:
+            text = (self._on_disk(name) or "") if stamp else ""
+            self._pictures.edits.pop(row, None)
+            if stamp:
+                self._pictures.edits[row] = (stamp, text)
+            self._edited.put(row, text)
+            self.version += 1
+
+    # What a library does.
+
+    def _ready(self) -> None:
+        """See that the folder is there, and take note of what was written."""
+        raise NotImplementedError
+
+    def _settle(self, others: Collection[str] = ()) -> list[Skipped]:
+        """Take note of what has become of files; return what is wrong with `others`, which are no captions."""
+        raise NotImplementedError
+
+    def _stamp(self, name: str) -> str:
+        raise NotImplementedError
+
+    def _on_disk(self, name: str) -> str | None:
+        raise NotImplementedError
+
+    def _load(self, listed: Listed, known: Pictures) -> Pictures:
+        raise NotImplementedError
+
+    def _exchange(self, new: Pictures, changed: Sequence[int]) -> None:
+        raise NotImplementedError
+
+
+def _places(change: Change) -> tuple[str, ...]:
+    """Return where files may have come or gone."""
+    if change.kind != "move":
+        return (change.path,)
+    assert change.before and change.after, "a moved file is somewhere"
+    return change.before, change.after
+
+
+def _check_mask(png: bytes, size: tuple[int, int]) -> None:
+    try:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            image.load()
+            is_right, found = image.mode == "L" and image.size == size, f"{image.width} x {image.height}, {image.mode}"
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UserError("mask_wrong", value=str(error), wanted=f"{size[0]} x {size[1]}, L") from error
+    if not is_right:
+        raise UserError("mask_wrong", value=found, wanted=f"{size[0]} x {size[1]}, L")
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise unwritable(str(target), error) from error
+
+
+def _make_folder(folder: Path) -> None:
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UserError("caption_folder_is_file", value=str(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(str(folder), error) from error

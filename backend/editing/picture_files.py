@@ -1,0 +1,117 @@
+"""Which files belong to pictures, and where they go when the pictures are moved or copied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from backend.data.images import in_srgb, read_mask, read_upright, to_rgb
+from backend.data.picture_edits import EDIT_SUFFIX, PictureEdit, apply_edit
+from backend.data.records import MASK_SUFFIX
+from backend.data.sources.base import stem_of, suffix_of
+from backend.editing.files import unwritable
+
+TRASH = ".trash"
+# What is written beside pictures under their stem: captions, and what taggers found.
+TEXT_SUFFIXES = (".txt", ".caption", ".json")
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
+JPEG_QUALITY = 95
+# Kinds of pictures that PNG holds as they are.
+PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures of one stem, which share a caption and a mask; names are below the folder with /.
+
+    `own` go with the pictures: they themselves and their edits. `shared` go only if all pictures of the stem do
+    (`is_whole`); else a copy of them goes.
+    """
+
+    stem: str
+    own: tuple[str, ...]
+    shared: tuple[str, ...]
+    is_whole: bool
+
+    def targets(self, stem: str) -> Iterator[tuple[str, str]]:
+        """Yield the name of each file, and what it is called with another stem."""
+        for name in (*self.own, *self.shared):
+            yield name, stem + name[len(self.stem) :]
+
+
+def group_of(root: Path, names: Sequence[str], caption: str, *, is_whole: bool) -> Group:
+    """Return what belongs to pictures of one stem."""
+    stem = stem_of(names[0])
+    own = [each for name in names for each in (name, name + EDIT_SUFFIX) if _is_there(root / each)]
+    texts = dict.fromkeys([caption, *(stem + suffix for suffix in TEXT_SUFFIXES)])
+    shared = [each for each in (*texts, stem + MASK_SUFFIX) if _is_there(root / each)]
+    return Group(stem, tuple(own), tuple(shared), is_whole)
+
+
+def free_stem(group: Group, place: str, taken: set[str]) -> str:
+    """Return a stem under which nothing is in the way: the wanted one, or with a number.
+
+    Args:
+        group: What is to go there.
+        place: The wanted stem: an absolute path without an ending.
+        taken: What others of the same action take; the new names are added.
+    """
+    number, stem = 1, place
+    while True:
+        targets = [target for _, target in group.targets(stem)]
+        if not any(target in taken or _is_there(Path(target)) for target in targets):
+            taken.update(targets)
+            return stem
+        number += 1
+        stem = f"{place}-{number}"
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+def copy_suffix(name: str) -> str:
+    """Return the ending of the copy of a picture: JPEG stays JPEG, everything else becomes PNG."""
+    suffix = suffix_of(name)
+    return suffix if suffix in JPEG_SUFFIXES else ".png"
+
+
+def write_copy(source: Path, edit: PictureEdit, target: Path) -> None:
+    """Write a picture as edited into a new file: upright, with its colour profile.
+
+    Raises:
+        UserError: The picture is gone or damaged; `no_space` or `file_unwritable`, and no file is there.
+    """
+    image = apply_edit(read_upright(source), edit)
+    profile = image.info.get("icc_profile")
+    exif = image.getexif()
+    exif.pop(ORIENTATION_TAG, None)
+    is_jpeg = target.suffix.lower() in JPEG_SUFFIXES
+    if not is_jpeg and image.mode not in PNG_MODES:
+        image, profile = to_rgb(in_srgb(image)), None
+    options = {"quality": JPEG_QUALITY, "subsampling": 0} if is_jpeg else {}
+    _save(image, target, "JPEG" if is_jpeg else "PNG", icc_profile=profile, exif=exif, **options)
+
+
+def write_mask_copy(source: Path, edit: PictureEdit, target: Path) -> None:
+    """Write a mask as its picture is edited; raises as `write_copy`."""
+    _save(apply_edit(read_mask(source), edit), target, "PNG")
+
+
+def _save(image: Image.Image, target: Path, kind: str, **options: object) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            image.save(file, kind, **options)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError as error:
+        raise unwritable(str(target), error) from error
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise unwritable(str(target), error) from error
