@@ -5,9 +5,17 @@
 Terms: `tag:` a whole tag; `caption:` somewhere in the caption; `name:` and `path:` of the picture, somewhere in it, or
 all of it when there are * or ? in the term; a word alone is looked for in captions and paths. Numbers, with = != < > <=
 >=: `tags:`, `tokens:`, `chars:`, `lines:`, `width:`, `height:`, `size:` (the shorter side), `aspect:` (width to height,
-also as 16:9), `score:`. `similar:` a picture. `untagged`, `changed`, `dup`. Between terms: `and` (or nothing), `or`,
+also as 16:9), `score:`, `rating:` (1 to 5, 0: none). `similar:` a picture. Between terms: `and` (or nothing), `or`,
 `not`, brackets. In quotes blanks and brackets mean themselves; * and ? do behind a backslash. Large and small letters
-are the same.
+are the same. Alone stand:
+
+    untagged   pictures without a caption
+    changed    captions that were changed on this page
+    dup        pictures that are there twice
+    rated      pictures with a rating
+    masked     pictures with a mask beside them
+    cropped    pictures that are cut
+    rotated    pictures that are turned
 """
 
 from __future__ import annotations
@@ -22,8 +30,8 @@ from backend.editing.patterns import ESCAPED, Pattern
 
 TextKey = Literal["tag", "caption", "name", "path", "similar", ""]
 TEXT_KEYS = frozenset({"tag", "caption", "name", "path", "similar"})
-NUMBER_KEYS = frozenset({"tags", "tokens", "chars", "lines", "width", "height", "size", "aspect", "score"})
-FLAGS = frozenset({"untagged", "changed", "dup"})
+NUMBER_KEYS = frozenset({"tags", "tokens", "chars", "lines", "width", "height", "size", "aspect", "score", "rating"})
+FLAGS = frozenset({"untagged", "changed", "dup", "rated", "masked", "cropped", "rotated"})
 WORDS = frozenset({"and", "or", "not"})
 OPERATORS = {"==": "=", "≥": ">=", "≤": "<=", "≠": "!=", "": "="}
 # What Chinese keyboards write, read as what is meant; of the same length, so that places stay.
@@ -76,7 +84,7 @@ class Compare:
 
 @dataclass(frozen=True)
 class Flag:
-    """`untagged`, `changed` or `dup`."""
+    """One of FLAGS."""
 
     key: str
     position: tuple[int, int] = field(default=(0, 0), compare=False)

@@ -74,6 +74,8 @@ def _numbers(node: Compare, library: Library, counter: TokenCounter | None) -> N
             return np.fromiter(map(len, library.texts), np.int64, len(library))
         case "lines":
             return np.array([text.count("\n") + 1 if text.strip() else 0 for text in library.texts], np.int64)
+        case "rating":
+            return library.ratings
         case "tokens":
             if counter is None:
                 raise FilterError(*node.position, "filter_tokens_unknown")
@@ -99,6 +101,14 @@ def _flagged(node: Flag, library: Library) -> Mask:
             return np.array([not text or text.isspace() for text in library.texts], bool)
         case "changed":
             return library.changed_rows()
+        case "rated":
+            return library.ratings > 0
+        case "masked":
+            return library.has_mask
+        case "cropped":
+            return library.edited_rows(lambda edit: edit.crop is not None)
+        case "rotated":
+            return library.edited_rows(lambda edit: edit.rotate != 0)
     likeness = library.likeness()
     if not likeness.num_looked:
         raise FilterError(*node.position, "filter_not_looked")

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from backend.config.problems import UserError
+from backend.editing.expressions import substitution
 from backend.editing.library import Library
 from backend.editing.patterns import Pattern
 from backend.editing.tags import Mask, join_tags, split_tags, with_spaces
@@ -146,20 +147,10 @@ class Replace:
             return self._tag_edit()
         if self.mode == "text" and not self.ignore_case:
             return lambda text: text.replace(self.find, self.replacement)
-        pattern = self._pattern()
         if self.mode == "text":
+            pattern = re.compile(re.escape(self.find), re.IGNORECASE)
             return lambda text: pattern.sub(lambda _: self.replacement, text)
-        return lambda text: pattern.sub(self.replacement, text)
-
-    def _pattern(self) -> re.Pattern[str]:
-        expression = self.find if self.mode == "regex" else re.escape(self.find)
-        try:
-            pattern = re.compile(expression, re.IGNORECASE if self.ignore_case else 0)
-            if self.mode == "regex":
-                re.compile(f"{expression}|").sub(self.replacement, "")  # finds mistakes of the replacement, too
-        except (re.error, IndexError) as error:
-            raise UserError("regex_wrong", value=self.find, reason=str(error)) from error
-        return pattern
+        return substitution(self.find, self.replacement, ignore_case=self.ignore_case)
 
     def _tag_edit(self) -> Edit:
         old = self.find.strip().casefold() if self.ignore_case else self.find.strip()

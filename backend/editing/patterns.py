@@ -45,7 +45,10 @@ class Pattern:
         folded = self.literal.casefold()
         if self.is_literal:
             return lambda text: text == folded
-        match = re.compile(self._expression(), re.DOTALL).fullmatch
+        head, *others = self._expressions()
+        # What stands between two * is looked for once, at the first place that it has: else some patterns never end.
+        middle = "".join(f"(?>.*?{each})" for each in others[:-1])
+        match = re.compile(head + middle + "".join(f".*{each}" for each in others[-1:]), re.DOTALL).fullmatch
         first = max(self._literals(), key=len, default="")
         return lambda text: first in text and match(text) is not None
 
@@ -54,9 +57,9 @@ class Pattern:
         pieces = [piece for piece in self._pieces() if piece]
         if all(is_plain for piece in pieces for _, is_plain in piece):
             return _in_turn(["".join(sign for sign, _ in piece) for piece in pieces])
-        search = re.compile(self._expression().strip("."), re.DOTALL).search
+        match = re.compile("".join(f"(?>.*?{each})" for each in self._expressions()), re.DOTALL).match
         literals = self._literals()
-        return lambda text: all(literal in text for literal in literals) and search(text) is not None
+        return lambda text: all(literal in text for literal in literals) and match(text) is not None
 
     def _pieces(self) -> list[list[tuple[str, bool]]]:
         """Return what stands between the *: signs without large letters, and whether each means itself."""
@@ -73,9 +76,9 @@ class Pattern:
         runs = ["".join(sign if is_plain else "\0" for sign, is_plain in piece).split("\0") for piece in self._pieces()]
         return [run for some in runs for run in some if run]
 
-    def _expression(self) -> str:
-        pieces = ["".join(re.escape(sign) if is_plain else "." for sign, is_plain in piece) for piece in self._pieces()]
-        return ".*".join(pieces)
+    def _expressions(self) -> list[str]:
+        """Return what stands between the *, each as a regular expression."""
+        return ["".join(re.escape(sign) if is_plain else "." for sign, is_plain in piece) for piece in self._pieces()]
 
 
 def _in_turn(pieces: Sequence[str]) -> Finder:

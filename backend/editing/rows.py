@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,12 @@ class Rows:
         """Which pictures have a mask beside them: bool (num_rows,)."""
         found = np.zeros(len(self), bool)
         found[list(self.masks)] = True
+        return found
+
+    def edited_rows(self, is_meant: Callable[[PictureEdit], bool]) -> Mask:
+        """Return which pictures have an edit that is meant: bool (num_rows,)."""
+        found = np.zeros(len(self), bool)
+        found[[row for row, edit in self.edits.items() if is_meant(edit)]] = True
         return found
 
     def edit(self, row: int) -> PictureEdit:
