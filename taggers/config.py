@@ -34,6 +34,9 @@ class TaggingConfig(Section):
     ] = True
     """Also describe the pictures of all folders below."""
 
+    pictures: Annotated[list[str], Field(title="Only these pictures"), Ui(widget="textarea")] = []
+    """Names of pictures as seen from their folder, such as more/cat.png. Empty: all pictures of the folders."""
+
     model: Annotated[
         str, Field(title="Tagger"), Ui(tier="basic", widget="model", aliases=("interrogator_model", "repo_id"))
     ] = "wd-vit-tagger-v3"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from backend.config import paths
 from backend.config.problems import UserError
 from backend.runs.layout import RunFolder, create_run
-from taggers import models
+from taggers import files, models
 from taggers.config import TABLE, TaggingConfig, absolute, to_toml
 from taggers.tags import make_rules
 
@@ -41,3 +42,29 @@ def check(config: TaggingConfig) -> None:
         if not paths.resolve(folder).is_dir():
             raise UserError("tagging_folder_missing", f"{TABLE}.folders", value=folder)
     make_rules(config)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A model that is not on this machine: its size (0: not known), whether it may be had, and where it goes."""
+
+    title: str
+    repo: str
+    megabytes: int
+    is_offline: bool
+    folder: Path
+
+
+def to_download(model: str) -> Download | None:
+    """Return what a run with this model will download first; None when the model is there, or is a path."""
+    from huggingface_hub import constants
+
+    if paths.resolve(model).exists():
+        return None
+    row = models.find(model) or models.TaggerModel(model.replace("/", "--"), model, model, files=())
+    try:
+        if files.on_this_machine(row) is not None:
+            return None
+    except UserError:  # what is there is incomplete: the run says so, with what is missing
+        return None
+    return Download(row.title, row.repo, row.megabytes, constants.is_offline_mode(), files.models_dir() / row.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from backend.config.paths import location
@@ -16,10 +16,11 @@ from taggers.config import TABLE, TaggingConfig
 
 
 def find(config: TaggingConfig) -> list[Picture]:
-    """Return the pictures of the folders, each once, in the order of folders and names.
+    """Return the pictures of the folders, each once, in the order of folders and names; or those that are asked for.
 
     Raises:
-        UserError: No folder is given, or one of them is missing, unreadable, or without pictures.
+        UserError: No folder is given, one of them is missing, unreadable, or without pictures, or none of the pictures
+            that are asked for is there.
     """
     folders = [folder for folder in config.folders if folder.strip()]
     if not folders:
@@ -31,7 +32,19 @@ def find(config: TaggingConfig) -> list[Picture]:
             found.setdefault(picture.path, picture)
         if len(found) == number:
             raise UserError("tagging_folder_empty", f"{TABLE}.folders", value=folder)
-    return list(found.values())
+    if not config.pictures:
+        return list(found.values())
+    wanted = set(config.pictures)
+    chosen = [picture for picture in found.values() if picture.name in wanted]
+    if not chosen:
+        raise UserError("tagging_pictures_gone", f"{TABLE}.pictures", num=len(wanted), name=config.pictures[0])
+    return chosen
+
+
+def gone(config: TaggingConfig, found: Sequence[Picture]) -> list[str]:
+    """Return the names that are asked for and were not found."""
+    there = {picture.name for picture in found}
+    return [name for name in config.pictures if name not in there]
 
 
 def _in(folder: str, *, recursive: bool) -> Iterator[Picture]:

@@ -56,6 +56,8 @@ class Task:
     is_resumed: bool = False
     kind: Kind = "onnx"
     counts: Counts = field(default_factory=Counts)
+    # Pictures that were asked for and are not there any more.
+    gone: list[str] = field(default_factory=list)
 
     def pictures(self, output: Output, findings: Findings | None = None) -> list[Picture]:
         """Return the pictures that are to be described, less those that are skipped.
@@ -64,6 +66,7 @@ class Task:
             UserError: As `pictures.find`.
         """
         found = pictures.find(self.config)
+        self.gone = pictures.gone(self.config, found)
         if findings is not None:
             return self._first(self._unknown(found, findings))
         if self.is_resumed:
@@ -119,6 +122,9 @@ class _Tagging:
 
     def run(self) -> None:
         chosen = self.task.pictures(self.output, self.findings)
+        if gone := self.task.gone:
+            self.task.counts.failed += len(gone)
+            self.listener.warn(Problem("warning", "tagging_pictures_gone", "", {"num": len(gone), "name": gone[0]}))
         self.listener.progress(0, len(chosen))
         try:
             self._describe(chosen)

@@ -16,7 +16,7 @@ from ui import form, wording
 
 Data = dict[str, Any]
 # The page knows the folder; what is only shown in a terminal is not asked for.
-NOT_ASKED = frozenset({"folders", "recursive", "dry_run"})
+NOT_ASKED = frozenset({"folders", "recursive", "pictures", "dry_run"})
 MEGABYTE = 1024**2
 
 

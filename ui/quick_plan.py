@@ -130,6 +130,8 @@ def default_prompts(records: Sequence[ImageRecord], trigger_word: str) -> list[d
 def with_prompts(data: Data, records: Sequence[ImageRecord]) -> dict[str, Any]:
     """Fill in sample prompts where there are none, or where they are still the ones that were filled in here."""
     prompts, trigger_word = get(data, "sampling.prompts", []), get(data, "data.trigger_word").strip()
+    if prompts == default_prompts([], trigger_word):  # as they are while there are no captions
+        prompts = []
     own = default_prompts(records, "")
     untouched = len(prompts) == len(own) and all(
         isinstance(prompt, Mapping) and str(prompt.get("prompt", "")).endswith(default["prompt"])

@@ -129,8 +129,12 @@ def review_html(
     problems: Sequence[Problem],
     language: str,
     waiting: str = "",
+    can_tag: bool = False,
 ) -> Markup:
-    """Return the plan in one sentence, memory and time, and every problem; `waiting` says why there is none yet."""
+    """Return the plan in one sentence, memory and time, and every problem; `waiting` says why there is none yet.
+
+    `can_tag` says that a tagger can be started on the pictures without captions.
+    """
     return render(
         "quick/review.html",
         language,
@@ -138,7 +142,7 @@ def review_html(
         memory=memory,
         seconds=seconds,
         waiting=waiting,
-        problems=problem_lines(problems, language),
+        problems=problem_lines(problems, language, can_tag=can_tag),
     )
 
 
@@ -161,6 +165,7 @@ FIXES = {
     "no_samples": "prompt",
     "memory_too_small": "memory",
     "memory_tight": "memory",
+    "captions_missing": "tag",
 }
 
 
@@ -171,13 +176,13 @@ BROWSE: dict[str, tuple[str, PickKind]] = {
 }
 
 
-def problem_lines(problems: Sequence[Problem], language: str) -> list[ProblemLine]:
+def problem_lines(problems: Sequence[Problem], language: str, *, can_tag: bool = False) -> list[ProblemLine]:
     """Return problems in words, errors first."""
     ordered = sorted(problems, key=lambda problem: problem.level != "error")
-    return [_problem_line(problem, language) for problem in ordered]
+    fixes = {code: fix for code, fix in FIXES.items() if can_tag or fix != "tag"}
+    return [_problem_line(problem, language, fixes.get(problem.code, "")) for problem in ordered]
 
 
-def _problem_line(problem: Problem, language: str) -> ProblemLine:
-    fix = FIXES.get(problem.code, "")
+def _problem_line(problem: Problem, language: str, fix: str) -> ProblemLine:
     browse, kind = BROWSE.get(fix, ("", "folder"))
     return ProblemLine(problem.level, problem.text(language), problem.path, fix, browse, kind)

@@ -95,8 +95,8 @@ class RunView:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds left of the training, or of the caching before it; None while nothing is known."""
-        if self.phase == "caching" and self.done > self._phase_first and self.last_event_at:
+        """Seconds left of the training, or of the caching or download before it; None while nothing is known."""
+        if self.phase in ("caching", "downloading") and self.done > self._phase_first and self.last_event_at:
             per_item = (self.last_event_at - self._phase_started) / (self.done - self._phase_first)
             return per_item * (self.phase_total - self.done)
         if self.step_seconds and self.total:

@@ -21,6 +21,7 @@ from ui import form, goals, machine, picker, quick_plan, quick_view, run_actions
 from ui.findings import Findings
 from ui.folders import PickKind
 from ui.markup import render, script
+from ui.quick_tagging import QuickTagging
 
 if TYPE_CHECKING:
     from ui.context import AppContext
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 Data = dict[str, Any]
 Outputs = list[Any]
 NUM_RECENT = 3
-NUM_OUTPUTS = 9
+NUM_OUTPUTS = 10
+TAGGING = 6  # the place of the part that tags among the outputs
 KINDS: dict[str, PickKind] = {"folder": "folder", "model": "model", "file": "model"}
 STANDARD = 2
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
@@ -43,6 +45,9 @@ class QuickPage:
         # A folder whose pictures were still being looked through when it was chosen.
         self._unseen = ""
         self._last_quality = STANDARD
+        self.tagging = QuickTagging(context)
+        # Captions were written that the sample prompts have not been made from yet.
+        self._has_new_captions = False
 
     def show(self) -> Outputs:
         """Return the fields and views of the draft as it is, also when it was changed on another page."""
@@ -80,6 +85,35 @@ class QuickPage:
             data = self._with_folder(data, str(target))
             self.context.draft.replace(data)
         return self._answer(data, fields, self._upload_note(done))
+
+    def tag(self, base_model: str, folder: str, trigger_word: str, name: str, event: gr.EventData) -> Outputs:
+        """Tag what has no caption, end that, or tell how far it is; at its end, take over what was written."""
+        fields = (base_model, folder, trigger_word, name)
+        action = event._data["action"]
+        data = self.context.draft.data if action == "poll" else self._typed(*fields)
+        findings = self.finder.find(data)
+        if action == "tag":
+            self.tagging.start(findings)
+        elif action == "stop":
+            self.tagging.stop(findings)
+        elif action == "dismiss":
+            self.tagging.dismiss(event._data["run"])
+        elif self.tagging.ended(findings):
+            self.finder.look_again()
+            self._has_new_captions = True
+            return self._answer(self._taken_over(data), fields, gr.skip())
+        outputs = [gr.skip()] * NUM_OUTPUTS
+        outputs[TAGGING] = self.tagging.look(findings).html
+        return outputs
+
+    def _taken_over(self, data: Data) -> Data:
+        """Make the sample prompts from captions that were written since, once they are known."""
+        if not self._has_new_captions or not self.finder.find(data).images:
+            return data
+        self._has_new_captions = False
+        data = self._with_prompts(data)
+        self.context.draft.replace(data)
+        return data
 
     def start(self, queue_only: bool, *fields: str) -> Outputs:
         """Start unless something cannot work; what may go wrong has to be confirmed first."""
@@ -194,6 +228,7 @@ class QuickPage:
 
     def _looked(self, data: Data) -> Data:
         """Do what choosing a folder does, once its pictures are known."""
+        data = self._taken_over(data)
         folder = quick_plan.folder_of(data)
         if self._unseen != folder or not self.finder.find(data).images:
             return data
@@ -205,6 +240,8 @@ class QuickPage:
             return quick_plan.with_base_model(data, self.finder.find(data).detection)
         if fix == "prompt":
             return self._with_prompts(data)
+        if fix == "tag":
+            return self._after(lambda: self.tagging.start(self.finder.find(data)), data)
         return self._with_tier(data, "auto")
 
     def _quality(self, findings: Findings) -> int:
@@ -238,14 +275,18 @@ class QuickPage:
         # How much of a caption is read is a matter of the captions.
         about_model = [each for each in findings.about("model.") if each.path != "model.max_token_length" and value]
         about_pictures = findings.about("data.", "model.max_token_length") if num_datasets else []
+        tagging = self.tagging.look(findings)
+        if tagging.is_shown:  # it says the same, with a button
+            about_pictures = [each for each in about_pictures if each.code != "captions_missing"]
         replaces = bool(value or num_datasets) and value != quick_plan.demo()["model"]["base_model"]
         return [
             quick_view.base_model_html(
                 value, findings.detection, about_model, self._recent(), language, replaces=replaces
             ),
             quick_view.pictures_html(findings, num_datasets, about_pictures, language),
+            tagging.html,
             self._goal_view(data, findings),
-            self._review(findings),
+            self._review(findings, can_tag=tagging.can_start),
         ]
 
     def _recent(self) -> list[str]:
@@ -295,7 +336,7 @@ class QuickPage:
             marks.append(quick_view.TierMark(tier.name, need, int(tier.values["training.batch_size"]), fits))
         return marks
 
-    def _review(self, findings: Findings) -> str:
+    def _review(self, findings: Findings, *, can_tag: bool) -> str:
         plan, config = findings.plan, findings.config
         return quick_view.review_html(
             preflight.sentence(config, plan, findings.scan, self.context.language)
@@ -308,6 +349,7 @@ class QuickPage:
             if findings.waiting
             else "",
             language=self.context.language,
+            can_tag=can_tag,
         )
 
     def _memory(self, plan: preflight.Plan | None) -> dict[str, Any] | None:
@@ -356,6 +398,8 @@ def build(context: AppContext) -> None:
                 files = gr.File(file_count="multiple", visible="hidden", elem_id="quick-upload")
                 scripts = script("actions.js") + script("scanning.js")
                 pictures_view = widget(elem_id="quick-pictures", js_on_load=scripts)
+                scripts = script("actions.js") + script("quick_tagging.js")
+                tagging_view = widget(elem_id="quick-tagging", js_on_load=scripts)
                 trigger_word = _field(context, "data.trigger_word")
             with gr.Column(elem_classes="quick-card"):
                 heading(3, "goal")
@@ -370,11 +414,12 @@ def build(context: AppContext) -> None:
             note = widget(js_on_load=script("actions.js") + script("quick.js"), elem_id="quick-note")
     revision = gr.State(0)
     fields = [base_model, folder, trigger_word, name]
-    outputs = [*fields, model_view, pictures_view, goal_view, review, note]
+    outputs = [*fields, model_view, pictures_view, tagging_view, goal_view, review, note]
     triggers = [event for field in fields for event in (field.blur, field.submit)]
     gr.on(triggers, page.update, fields, outputs, trigger_mode="always_last", **QUIET)
     for part in (model_view, pictures_view, goal_view, review):
         part.action(page.act, fields, outputs, trigger_mode="once", **QUIET)
+    tagging_view.action(page.tag, fields, outputs, trigger_mode="once", **QUIET)
     note.action(page.start_anyway, fields, outputs, trigger_mode="once", **QUIET)
     note.shown(page.show_changed, revision, [*outputs, revision], **QUIET)
     files.upload(page.upload, [files, *fields], outputs, **QUIET).then(lambda: None, None, files, **QUIET)

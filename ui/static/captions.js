@@ -211,6 +211,7 @@ window.athanorCaptions?.abort();
 window.athanorCaptions = new AbortController();
 const { signal: whileShown } = window.athanorCaptions;
 document.addEventListener("athanor:shown", (event) => event.detail.page === "captions" && start(), { signal: whileShown });
+document.addEventListener("athanor:captions", (event) => openFolder(event.detail.folder), { signal: whileShown });
 document.addEventListener("keydown", pageKey, { signal: whileShown });
 document.addEventListener("visibilitychange", () => (document.hidden ? save() : poll()), { signal: whileShown });
 addEventListener("beforeunload", () => { storeUnsaved(); save(); }, { signal: whileShown });

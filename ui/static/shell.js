@@ -44,6 +44,13 @@ function openRun(run, tries = 20) {
   else if (tries) setTimeout(openRun, 250, run, tries - 1);
 }
 
+// The caption page hears of it, or reads it when it is made.
+function openCaptions(folder) {
+  store("captions.folder", folder);
+  location.hash = "captions";
+  document.dispatchEvent(new CustomEvent("athanor:captions", { detail: { folder } }));
+}
+
 function keys() {
   const dialog = document.getElementById("keys-dialog");
   if (dialog.open) dialog.close();
@@ -53,7 +60,7 @@ function keys() {
 window.athanorShell?.abort();
 window.athanorShell = new AbortController();
 const { signal } = window.athanorShell;
-window.athanor = { openRun, theme };
+window.athanor = { openRun, openCaptions, theme };
 addEventListener("hashchange", show, { signal });
 document.addEventListener(
   "click",

@@ -1,0 +1,127 @@
+"""Tagging in a real browser: one click on the Quick page, and the dialog of the caption page."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import tiny_taggers
+from live_app import App
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+OpenPage = Callable[..., Page]
+KeepPicture = Callable[[Page, str], None]
+SECOND = 1000
+TAGS = "1girl, saber (fate), fate (series), long hair, ^_^, simple background"
+FOLDER = "#quick-data-datasets-path textarea, #quick-data-datasets-path input"
+TRIGGER = "#quick-data-trigger_word textarea, #quick-data-trigger_word input"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Return a folder of twelve pictures; the first four have captions."""
+    folder = tmp_path / "my cats 猫"
+    (folder / "10_cat").mkdir(parents=True)
+    for number in range(12):
+        path = folder / f"{number:02}.png"
+        Image.new("RGB", (96, 64 + number), (number * 20, 90, 200)).save(path)
+        if number < 4:
+            path.with_suffix(".txt").write_text(f"mine {number}", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def tagger(app: App) -> Iterator[Callable[..., Path]]:
+    """Return a function that puts a tiny tagger where the default one is looked for; it is taken away again."""
+    folder = app.home / "models" / "taggers" / "wd-vit-tagger-v3"
+    yield lambda **options: tiny_taggers.wd(folder, **options)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def choose(page: Page, folder: Path, trigger: str = "") -> Locator:
+    """Choose pictures on the Quick page; returns its part that tags."""
+    expect(page.locator("#quick-review .quick-review")).to_be_visible()
+    page.locator(FOLDER).fill(str(folder))
+    page.locator(FOLDER).press("Tab")
+    if trigger:
+        page.locator(TRIGGER).fill(trigger)
+        page.locator(TRIGGER).press("Tab")
+    return page.locator("#quick-tagging")
+
+
+def captions_of(folder: Path) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))]
+
+
+def test_one_click_tags_what_has_no_caption(
+    app: App, open_page: OpenPage, pictures: Path, tagger: Callable[..., Path], keep_picture: KeepPicture
+) -> None:
+    tagger()
+    page = open_page(f"{app.url}/en/#train/quick")
+    part = choose(page, pictures, "zkz")
+    expect(part).to_contain_text("8 of 12 pictures have no caption", timeout=20 * SECOND)
+    expect(part).to_contain_text("zkz")
+    keep_picture(page, "quick-tag-offer")
+    part.get_by_role("button", name="Tag them").dblclick()  # starts once
+    expect(part).to_contain_text("8 captions written", timeout=60 * SECOND)
+    expect(part.get_by_role("button", name="Tag them")).to_have_count(0)
+    assert captions_of(pictures) == [f"mine {number}" for number in range(4)] + [f"zkz, {TAGS}"] * 8
+    assert len(list((app.home / "runs").glob("2*my-cats*"))) == 1
+    expect(page.locator("#quick-pictures")).to_contain_text("12 of 12 have captions", timeout=20 * SECOND)
+    keep_picture(page, "quick-tag-done")
+    part.get_by_role("button", name="Look at the captions").click()
+    expect(page.locator("#captions-folder")).to_have_value(str(pictures), timeout=20 * SECOND)
+    tile = page.locator(".caption-tile", has_text="11.png")
+    expect(tile.locator(".tile-text")).to_have_text(f"zkz, {TAGS}")
+    page.locator("#captions-undo").click()  # the whole run
+    expect(tile.locator(".tile-text")).to_have_text("no caption", ignore_case=True, timeout=15 * SECOND)
+    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))
+    assert captions_of(pictures) == [f"mine {number}" for number in range(4)]
+    page.locator("#captions-redo").click()
+    expect(tile.locator(".tile-text")).to_have_text(f"zkz, {TAGS}", timeout=15 * SECOND)
+
+
+def test_it_shows_how_far_it_is_goes_on_without_the_page_and_stops(
+    app: App, open_page: OpenPage, pictures: Path, tagger: Callable[..., Path], keep_picture: KeepPicture
+) -> None:
+    tagger(batch=1, work=100)
+    page = open_page(f"{app.url}/en/#train/quick")
+    part = choose(page, pictures)
+    part.get_by_role("button", name="Tag them").click(timeout=20 * SECOND)
+    expect(part).to_contain_text(
+        re.compile(r"[1-7] of 8 pictures · .*(pictures/s|s/picture) · .* left"), timeout=60 * SECOND
+    )
+    keep_picture(page, "quick-tag-progress")
+    page.reload()
+    expect(part).to_contain_text(re.compile(r"\d of 8 pictures"), timeout=20 * SECOND)
+    part.get_by_role("button", name="Stop").click()
+    expect(part).to_contain_text("Tagging was stopped", timeout=60 * SECOND)
+    written = len(captions_of(pictures)) - 4
+    assert 0 < written < 8
+    expect(part).to_contain_text(f"{written} captions written")
+    expect(part).to_contain_text(f"{8 - written} of 12 pictures have no caption", timeout=20 * SECOND)
+    keep_picture(page, "quick-tag-stopped")
+
+
+def test_a_tagger_that_cannot_be_had_is_told_in_plain_words(
+    app: App, open_page: OpenPage, pictures: Path, keep_picture: KeepPicture
+) -> None:
+    page = open_page(f"{app.url}/en/#train/quick")
+    part = choose(page, pictures)
+    expect(part).to_contain_text("downloads are switched off", timeout=20 * SECOND)
+    expect(part).to_contain_text(str(app.home / "models" / "taggers" / "wd-vit-tagger-v3"))
+    part.get_by_role("button", name="Tag them").click()
+    alert = part.get_by_role("alert")
+    expect(alert).to_contain_text("Tagging failed.", timeout=60 * SECOND)
+    expect(alert).to_contain_text("is not on this computer and could not be downloaded")
+    keep_picture(page, "quick-tag-offline")
+    expect(part.get_by_role("button", name="Try again")).to_be_visible()
+    tiny_taggers.wd(app.home / "models" / "taggers" / "wd-vit-tagger-v3")  # as the text says
+    part.get_by_role("button", name="Try again").click()
+    expect(part).to_contain_text("8 captions written", timeout=60 * SECOND)
+    assert len(captions_of(pictures)) == 12
+    shutil.rmtree(app.home / "models" / "taggers")

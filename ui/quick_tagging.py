@@ -1,0 +1,197 @@
+"""Tagging with one click on the Quick page: what lacks captions, the run that writes them, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from backend.config import paths
+from backend.config.problems import UserError
+from backend.data.datasets import Dataset
+from backend.data.records import Scan
+from backend.data.sources import kind_of
+from backend.runs.layout import RunFolder
+from taggers.config import TaggingConfig
+from taggers.launching import to_download
+from ui import tagging_runs, wording
+from ui.captions_tagging import MEGABYTE
+from ui.findings import Findings
+from ui.markup import render
+
+if TYPE_CHECKING:
+    from ui.context import AppContext
+
+
+# What came of a run is shown for so long, unless it is closed before.
+OUTCOME_SECONDS = 12 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Pictures without captions: names from their folders; one run has one ending and one trigger word."""
+
+    folders: tuple[Path, ...]
+    names: tuple[str, ...]
+    num_pictures: int
+    caption_extension: str
+    trigger_word: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of the page: `can_start` with the button, `is_shown` when it tells of pictures without captions."""
+
+    html: Markup
+    can_start: bool
+    is_shown: bool
+
+
+def wanted(found: Scan | None) -> Wanted | None:
+    """Return which pictures a tagger could give captions; None when there are none."""
+    if found is None:
+        return None
+    datasets = [dataset for dataset in found.datasets if _is_taggable(dataset)]
+    without = {dataset.index: _without(dataset, found) for dataset in datasets}
+    datasets = [dataset for dataset in datasets if without[dataset.index]]
+    if not datasets:
+        return None
+    rules = datasets[0].rules
+    alike = [each for each in datasets if _written_as(each) == _written_as(datasets[0])]
+    names = [name for dataset in alike for name in without[dataset.index]]
+    return Wanted(
+        tuple(paths.resolve(dataset.config.path) for dataset in alike),
+        tuple(dict.fromkeys(names)),
+        len(found.images),
+        rules.caption_extension,
+        rules.trigger_word,
+    )
+
+
+def _is_taggable(dataset: Dataset) -> bool:
+    """Tell whether captions of a data set are files beside its pictures, on this machine."""
+    config = dataset.config
+    is_here = not paths.is_address(config.path) and paths.resolve(config.path).is_dir()
+    return is_here and kind_of(config) == "folder" and dataset.rules.caption_source == "file"
+
+
+def _written_as(dataset: Dataset) -> tuple[str, str]:
+    return dataset.rules.caption_extension, dataset.rules.trigger_word
+
+
+def _without(dataset: Dataset, found: Scan) -> list[str]:
+    """Return the pictures of a data set that have nothing to be learned with, by their names below its folder."""
+    root = str(paths.resolve(dataset.config.path)).rstrip(os.sep) + os.sep
+    records = [record for record in found.images if record.dataset == dataset.index and not record.text.strip()]
+    places = [record.location for record in records if record.location.startswith(root)]
+    return [place[len(root) :].replace(os.sep, "/") for place in places]
+
+
+class QuickTagging:
+    """The part of the Quick page between the pictures and their trigger word."""
+
+    def __init__(self, context: AppContext) -> None:
+        self.context = context
+        # Runs whose outcome the user has read, and those whose captions were taken over.
+        self._read: set[str] = set()
+        self._taken: set[str] = set()
+        self._problem = ""
+
+    def folders(self, findings: Findings) -> list[Path]:
+        """Return the folders of the pictures that are looked at."""
+        found = [dataset.config.path for dataset in findings.scan.datasets] if findings.scan else []
+        return [paths.resolve(path) for path in found if path and not paths.is_address(path)]
+
+    def run(self, findings: Findings) -> RunFolder | None:
+        """Return the newest run on these folders, unless its outcome was read."""
+        folders = self.folders(findings)
+        run = tagging_runs.newest(self.context.watch, folders) if folders else None
+        if run is None or run.id in self._read:
+            return None
+        ended_at = self.context.watch.peek(run).ended_at
+        return run if ended_at is None or time.time() - ended_at < OUTCOME_SECONDS else None
+
+    def start(self, findings: Findings) -> None:
+        """Tag what has no caption; what is wrong when that cannot be is in the next look."""
+        pictures = wanted(findings.scan)
+        if pictures is None or self._is_going_on(findings):
+            return
+        config = TaggingConfig(
+            folders=[str(folder) for folder in pictures.folders],
+            pictures=list(pictures.names),
+            caption_extension=pictures.caption_extension,
+            trigger_word=pictures.trigger_word,
+        )
+        with self._telling():
+            tagging_runs.start(self.context.watch, self.context.queue, config)
+
+    def stop(self, findings: Findings) -> None:
+        """End the run; what is wrong when that cannot be is in the next look."""
+        run = self.run(findings)
+        with self._telling():
+            if run is not None and self._is_going_on(findings):
+                tagging_runs.stop(self.context.watch, self.context.queue, run)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        self._problem = ""
+        try:
+            yield
+        except UserError as error:
+            self._problem = error.problem.text(self.context.language)
+
+    def dismiss(self, run_id: str) -> None:
+        """Show the outcome of a run no more."""
+        self._read.add(run_id)
+
+    def ended(self, findings: Findings) -> bool:
+        """Tell, once, that a run has ended whose captions are not taken over yet."""
+        run = self.run(findings)
+        if run is None or run.id in self._taken or self._is_going_on(findings):
+            return False
+        self._taken.add(run.id)
+        return True
+
+    def _is_going_on(self, findings: Findings) -> bool:
+        run = self.run(findings)
+        return run is not None and tagging_runs.is_going_on(self.context.watch.peek(run).status)
+
+    def look(self, findings: Findings) -> Part:
+        """Return how many pictures have no caption, with the button; or how far tagging them is."""
+        run, language = self.run(findings), self.context.language
+        is_going_on = self._is_going_on(findings)
+        pictures = None if is_going_on else wanted(findings.scan)
+        state = tagging_runs.told(self.context.watch, self.context.queue, run, language) if run else None
+        html = render(
+            "quick/tagging.html",
+            language,
+            state=state,
+            wanted=pictures,
+            folder=str(self._folder(pictures, run) or ""),
+            download=self._download() if pictures else "",
+            problem=self._problem,
+        )
+        return Part(html, can_start=pictures is not None, is_shown=is_going_on or pictures is not None)
+
+    def _folder(self, pictures: Wanted | None, run: RunFolder | None) -> Path | None:
+        """Return whose captions are worth a look."""
+        tagged: Sequence[str] = tagging_runs.table_of(self.context.watch, run).get("folders", []) if run else []
+        if tagged:
+            return Path(tagged[0])
+        return pictures.folders[0] if pictures else None
+
+    def _download(self) -> str:
+        """Return what will be downloaded first, or why that cannot be; empty when the tagger is there."""
+        missing = to_download(TaggingConfig().model)
+        if missing is None:
+            return ""
+        key = "quick.tagging.offline" if missing.is_offline else "quick.tagging.download"
+        return self.context.t(
+            key, title=missing.title, size=wording.num_bytes(missing.megabytes * MEGABYTE), folder=missing.folder
+        )

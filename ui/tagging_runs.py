@@ -1,0 +1,148 @@
+"""Tagging runs as the pages that start them show them: how far one is, what came of it, what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from backend.config.messages import translate
+from backend.runs import supervisor
+from backend.runs.layout import RunFolder
+from backend.runs.queue import Queue
+from backend.runs.view import RunView, Status
+from taggers import models
+from taggers.config import TABLE, TaggingConfig
+from taggers.launching import new_run
+from ui import run_actions, run_detail, wording
+from ui.watch import RunWatch, is_live
+
+Data = dict[str, Any]
+# Only the newest runs are looked at: older ones have ended long ago.
+NUM_RUNS = 40
+NUM_WARNINGS = 5
+# Kinds of models that write no captions.
+LOOKERS = ("scorer", "embedding", "background")
+
+
+def table_of(watch: RunWatch, run: RunFolder) -> Data:
+    """Return what a run was asked to do; empty for runs that do not tag."""
+    table = watch.facts(run).data.get(TABLE)
+    return table if isinstance(table, dict) else {}
+
+
+def newest(watch: RunWatch, folders: Sequence[Path]) -> RunFolder | None:
+    """Return the newest run that tags pictures of these folders; previews are none."""
+    for run in watch.runs()[:NUM_RUNS]:
+        table = table_of(watch, run)
+        if table and not table.get("dry_run") and _meets(table.get("folders", []), folders):
+            return run
+    return None
+
+
+def _meets(theirs: Sequence[str], ours: Sequence[Path]) -> bool:
+    """Tell whether folders are the same, or one is in another."""
+    places = [Path(folder).resolve() for folder in theirs]
+    mine = [folder.resolve() for folder in ours]
+    return any(a.is_relative_to(b) or b.is_relative_to(a) for a in places for b in mine)
+
+
+def is_going_on(status: Status) -> bool:
+    """Tell whether something is still to come of a run."""
+    return is_live(status) or status == "waiting"
+
+
+def start(watch: RunWatch, queue: Queue, config: TaggingConfig) -> RunFolder:
+    """Make a run, and start it when nothing else runs.
+
+    Raises:
+        UserError: A folder is gone, or the run cannot be made.
+    """
+    run = new_run(config, queue.runs_dir)
+    queue.add(run)
+    queue.tick()
+    watch.forget(run.id)
+    return run
+
+
+def stop(watch: RunWatch, queue: Queue, run: RunFolder) -> None:
+    """Ask a run to end, or take it out of the queue.
+
+    Raises:
+        UserError: It has ended already, or its folder cannot be moved.
+    """
+    if supervisor.status(run) == "waiting":
+        run_actions.trash(watch, queue, run)
+    else:
+        supervisor.request(run, "stop")
+
+
+def told(watch: RunWatch, queue: Queue, run: RunFolder, language: str) -> Data:
+    """Return a run as a page shows it.
+
+    Returns:
+        `run`, `name`, `status`, `is_going_on`; `text`: how far it is or what came of it; `percent`, None while nobody
+        knows; `problem`: why it failed; `warnings`: what could not be described; `kind` of its model; `written`.
+    """
+    view, table = watch.open(run), table_of(watch, run)
+    found = models.find(str(table.get("model") or models.DEFAULT))
+    failed = view.status in ("failed", "crashed")
+    why = run_actions.explain(run, view, watch.facts(run), language) if failed else None
+    return {
+        "run": run.id,
+        "name": watch.facts(run).name,
+        "status": view.status,
+        "is_going_on": is_going_on(view.status),
+        "text": _text(view, queue, found.kind if found else "", language),
+        "percent": _percent(view),
+        "problem": " ".join(part for part in (why["what"], why["do"]) if part) if why else "",
+        "warnings": [run_detail.warning_text(event, language) for event in view.warnings[:NUM_WARNINGS]],
+        "num_warnings": view.num_warnings,
+        "kind": found.kind if found else "",
+        "written": view.tagged.get("written", 0),
+    }
+
+
+def _percent(view: RunView) -> int | None:
+    if view.status == "finished":
+        return 100
+    return round(100 * min(view.done / view.phase_total, 1)) if view.phase_total else None
+
+
+def _text(view: RunView, queue: Queue, kind: str, language: str) -> str:
+    if view.status == "waiting":
+        return translate("taggingrun.paused" if queue.paused else "taggingrun.waiting", language)
+    if view.status == "stopping":
+        return translate("taggingrun.stopping", language)
+    if is_live(view.status):
+        return _progress(view, language)
+    return _outcome(view, kind, language)
+
+
+def _progress(view: RunView, language: str) -> str:
+    """Return the phase, with numbers, speed and the time that is left as far as they are known."""
+    if view.phase not in ("downloading", "tagging") or not view.phase_total:
+        return translate("taggingrun.loading", language)
+    done, total = f"{view.done:,}", f"{view.phase_total:,}"
+    if view.phase == "downloading":
+        parts = [translate("taggingrun.downloading", language, done=done, total=total)]
+    else:
+        parts = [translate("taggingrun.tagging", language, done=done, total=total)]
+        parts += [run_detail.speed(view.step_seconds, language, "pictures")] if view.step_seconds else []
+    if view.eta_seconds is not None and view.done < view.phase_total:
+        parts.append(translate("look.left", language, time=wording.duration(view.eta_seconds, language)))
+    return " · ".join(parts)
+
+
+def _outcome(view: RunView, kind: str, language: str) -> str:
+    """Return what came of a run that has ended."""
+    if view.status in ("failed", "crashed"):
+        return translate("taggingrun.failed", language)
+    writes = "looked" if kind in LOOKERS else "written"
+    numbers = {writes: view.tagged.get("written", 0)}
+    numbers |= {name: view.tagged[name] for name in ("skipped", "failed") if view.tagged.get(name)}
+    parts = [translate(f"taggingrun.num.{name}", language, num=f"{num:,}") for name, num in numbers.items()]
+    counts = translate("taggingrun.comma", language).join(parts)
+    return translate(
+        "taggingrun.stopped" if view.status == "stopped" else "taggingrun.finished", language, counts=counts
+    )
