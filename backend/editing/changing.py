@@ -10,6 +10,8 @@ from pathlib import Path
 from backend.config.problems import Problem, UserError
 from backend.data.filesystems import LocalFiles
 from backend.data.picture_edits import EDIT_SUFFIX
+from backend.data.records import MASK_SUFFIX
+from backend.data.sources.base import stem_of
 from backend.editing.actions import Change
 from backend.editing.blobs import Blobs, find_bytes
 from backend.editing.files import delete_caption, find_caption, is_same_text, unwritable, write_bytes, write_caption
@@ -67,7 +69,7 @@ class Changer:
         if text is None and (gone := self._gone()):
             return gone
         if not is_same_text(text, change.before) and not force:
-            return changed_outside(change.path)
+            return changed_outside(change)
         if change.after is None:
             delete_caption(path)
             return ""
@@ -81,12 +83,12 @@ class Changer:
         if name is None and (gone := self._gone()):
             return gone
         if name != change.before and not force:
-            return changed_outside(change.path)
+            return changed_outside(change)
         if change.after is None:
             delete_caption(path)
             return ""
         data = self.blobs.read(change.after)
-        _make_folder(Path(path).parent)
+        make_folder(Path(path).parent)
         return write_bytes(path, data, flush=flush)
 
     def _name_of(self, path: str) -> str | None:
@@ -98,16 +100,17 @@ class Changer:
         if gone := self._gone():
             return gone
         source, target = Path(self.path(change.before)), Path(self.path(change.after))
+        if not os.path.lexists(source):
+            return _stamp(target) if os.path.lexists(target) else _problem("move_source_gone", change.before)
+        make_folder(target.parent)
         try:
-            if not os.path.lexists(source):
-                return _stamp(target) if os.path.lexists(target) else _problem("move_source_gone", change.before)
             if not os.path.lexists(target):
                 move_file(source, target)
                 return _stamp(target)
             if is_left_behind(source, target):
                 source.unlink()
                 return _stamp(target)
-        except FileExistsError:
+        except FileExistsError:  # since we looked
             pass
         except OSError as error:
             raise unwritable(str(target), error) from error
@@ -117,10 +120,20 @@ class Changer:
         return None if self.folder.is_dir() else _problem("caption_folder_gone", str(self.folder))
 
 
-def changed_outside(path: str) -> Problem:
+def changed_outside(change: Change) -> Problem:
     """Return the problem of a file that somebody else has changed."""
-    is_text = not path.endswith((EDIT_SUFFIX, ".png"))
-    return _problem("caption_changed_outside" if is_text else "picture_file_changed", path)
+    if change.kind == "move":
+        return Problem("error", "move_not_possible", "", {"value": change.before, "target": change.after})
+    is_caption = change.kind == "text" and not change.path.endswith(EDIT_SUFFIX)
+    return _problem("caption_changed_outside" if is_caption else "picture_file_changed", change.path)
+
+
+def together(change: Change) -> str:
+    """Return what changes have in common that are moves of a picture and of what belongs to it; empty for others."""
+    if change.kind != "move":
+        return ""
+    path = change.path.removesuffix(EDIT_SUFFIX)
+    return path.removesuffix(MASK_SUFFIX) if path.endswith(MASK_SUFFIX) else stem_of(path)
 
 
 def net(changes: Sequence[Change]) -> list[Change]:
@@ -139,11 +152,16 @@ def _problem(code: str, value: str) -> Problem:
 
 
 def _stamp(path: Path) -> str:
-    status = path.stat()
+    status = path.lstat()
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is in.
+
+    Raises:
+        UserError: `file_unwritable` or `no_space`.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

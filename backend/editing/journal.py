@@ -26,7 +26,7 @@ from backend.config.paths import home
 from backend.config.problems import Problem
 from backend.editing.actions import Action, Change, FilesChangedOutside, Record, Skipped
 from backend.editing.blobs import Blobs
-from backend.editing.changing import Changer, changed_outside, net
+from backend.editing.changing import Changer, changed_outside, net, together
 from backend.editing.files import is_same_text
 from backend.editing.log import Entry, Log, encoded, line
 
@@ -251,9 +251,14 @@ class Journal:
 
     def _write_files(self, record: Record, changes: Sequence[Change], force: bool, job: int) -> None:
         stop: Problem | None = None
+        apart: dict[str, Problem] = {}
         for change in changes:
-            outcome = stop or self._changer.make(change, force=force, flush=len(changes) <= NUM_FLUSHED)
+            group = together(change)
+            outcome = (
+                stop or apart.get(group) or self._changer.make(change, force=force, flush=len(changes) <= NUM_FLUSHED)
+            )
             if isinstance(outcome, Problem):
+                apart |= {group: outcome} if group else {}
                 record.skipped[change.path] = Skipped(change.path, outcome)
                 # A full disk, or a folder that is gone, would only be met again with each file.
                 stop = outcome if outcome.code in ("no_space", "caption_folder_gone") else None
@@ -290,11 +295,11 @@ class Journal:
                 return None
             record = usable[-1 if kind == "undo" else 0]
             changes = self._turned(record, kind == "undo")
-            conflicts = set() if on_conflict == "overwrite" else self._conflicts(changes)
+            conflicts = {} if on_conflict == "overwrite" else self._conflicts(changes)
             if conflicts and on_conflict == "refuse":
                 raise FilesChangedOutside(record.name, sorted(conflicts))
             step = record.step + 1
-            told = [(path, changed_outside(path).code, {"value": path}) for path in sorted(conflicts)]
+            told = [(path, problem.code, problem.params) for path, problem in conflicts.items()]
             entry = {"kind": kind, "action": record.id, "step": step, "owner": self._owner, "skipped": told}
             self._append([line(entry)])
             changes = [change for change in changes if change.path not in conflicts]
@@ -313,9 +318,16 @@ class Journal:
         for start, num_bytes in record.parts:
             yield from (Change(*row) for row in self._log.data(start, num_bytes))
 
-    def _conflicts(self, changes: Sequence[Change]) -> set[str]:
-        """Return the files that are neither as before the changes nor as behind them."""
-        return {change.path for change in net(changes) if not self._can_make(change)}
+    def _conflicts(self, changes: Sequence[Change]) -> dict[str, Problem]:
+        """Return the files that are neither as before the changes nor as behind them, and what is wrong.
+
+        What belongs to a picture that cannot be moved stays with it.
+        """
+        wanted = net(changes)
+        found = {change.path: change for change in wanted if not self._can_make(change)}
+        apart = {together(change) for change in found.values()} - {""}
+        found |= {change.path: change for change in wanted if together(change) in apart}
+        return {path: changed_outside(found[path]) for path in sorted(found)}
 
     def _can_make(self, change: Change) -> bool:
         """Tell whether a file is as the change expects it, or will be as soon as it is written."""

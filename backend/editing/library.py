@@ -183,27 +183,48 @@ class Library(PictureActions):
         Raises:
             UserError: The folder cannot be read, `file_not_found` when it is gone; the library stays as it is.
         """
-        listed = self._list()
-        with self._lock:
-            self._settle()
-            old = self._pictures
-            for place, caption in enumerate(listed.captions):
-                if self.journal.pending(caption) and (rows := self._rows(caption)):
-                    listed.caption_stamps[place] = old.caption_stamps[rows[0]]
-            new = self._load(listed, old)
-            added = () if old.names == new.names else tuple(name for name in new.names if name not in self._row_of)
-            removed = tuple(set(old.names) - set(new.names)) if len(new.names) - len(added) < len(old.names) else ()
-            before = {name: text for name, text in zip(old.names, old.texts, strict=True)}
-            changed = [row for row, name in enumerate(new.names) if before.get(name, new.texts[row]) != new.texts[row]]
-            conflicts = [
-                Conflict(row, new.names[row], before[new.names[row]], new.texts[row])
-                for row in changed
-                if self._unsaved.pop(new.captions[row], None)
-            ]
-            redrawn = [row for row, name in enumerate(new.names) if self._looks_new(new, row, name)]
-            self._exchange(new, changed)
-            self.version += bool(redrawn)
-            return Reloaded(tuple(changed), tuple(redrawn), added, tuple(sorted(removed)), tuple(conflicts))
+        while True:
+            num_done = self._num_done
+            listed = self._list()
+            with self._lock:
+                if num_done == self._num_done:
+                    return self._reloaded(listed)
+
+    def _reloaded(self, listed: Listed) -> Reloaded:
+        """Take over what a folder is now."""
+        self._settle()
+        old = self._pictures
+        for place, caption in enumerate(listed.captions):
+            if self.journal.pending(caption) and (rows := self._rows(caption)):
+                listed.caption_stamps[place] = old.caption_stamps[rows[0]]
+        new = self._load(listed, old)
+        added = () if old.names == new.names else tuple(name for name in new.names if name not in self._row_of)
+        removed = tuple(set(old.names) - set(new.names)) if len(new.names) - len(added) < len(old.names) else ()
+        before = {name: text for name, text in zip(old.names, old.texts, strict=True)}
+        changed = [row for row, name in enumerate(new.names) if before.get(name, new.texts[row]) != new.texts[row]]
+        conflicts = [
+            Conflict(row, new.names[row], before[new.names[row]], new.texts[row])
+            for row in changed
+            if self._unsaved.pop(new.captions[row], None)
+        ]
+        redrawn = self._redrawn(new)
+        self._exchange(new, changed)
+        self.version += bool(redrawn)
+        return Reloaded(tuple(changed), tuple(redrawn), added, tuple(sorted(removed)), tuple(conflicts))
+
+    def _redrawn(self, new: Pictures) -> list[int]:
+        """Return which pictures that were there before look different: they, their edits or their masks are others."""
+        old = self._pictures
+        if (old.stamps, old.edits, old.masks) == (new.stamps, new.edits, new.masks):
+            return []
+        before = ((row, self._row_of.get(name)) for row, name in enumerate(new.names))
+        return [
+            row
+            for row, was in before
+            if was is not None
+            if (new.stamps[row], new.edits.get(row), new.masks.get(row))
+            != (old.stamps[was], old.edits.get(was), old.masks.get(was))
+        ]
 
     def visitors(self) -> list[Visitor]:
         """Return who else has the folder open, and tell them that we have; to be called every few seconds."""
@@ -234,15 +255,6 @@ class Library(PictureActions):
                 look(index, self.root, names, stamps, progress=progress, stop=stop)
         finally:
             self.forget_likeness()
-
-    def _looks_new(self, new: Pictures, row: int, name: str) -> bool:
-        """Tell whether a picture that was there before looks different."""
-        old, before = self._pictures, self._row_of.get(name)
-        return before is not None and (new.stamps[row], new.edits.get(row), new.masks.get(row)) != (
-            old.stamps[before],
-            old.edits.get(before),
-            old.masks.get(before),
-        )
 
     def _list(self) -> Listed:
         listed = list_folder(str(self.root), self.caption_extension, is_recursive=self.recursive)

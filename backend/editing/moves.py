@@ -14,13 +14,16 @@ NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Bring a file to another place, of another disk, too; folders are made.
+    """Bring a file to another place, of another disk, too. A link goes on leading to where it did.
 
     Raises:
         FileExistsError: There is a file already.
         OSError: It cannot be done; then the file is where it was.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_symlink() and not source.readlink().is_absolute():
+        target.symlink_to(os.path.realpath(source))  # noqa: PTH118
+        _remove_first(source, target)
+        return
     try:
         _rename(source, target)
     except OSError as error:
@@ -31,11 +34,18 @@ def move_file(source: Path, target: Path) -> None:
 
 def is_left_behind(source: Path, target: Path) -> bool:
     """Tell whether a move was cut off when the file was at both places: both are the same then, and two."""
-    if os.path.realpath(source) == os.path.realpath(target):  # noqa: PTH118
+    if _place(source) == _place(target):
         return False
+    if source.is_symlink() or target.is_symlink():
+        return source.is_symlink() and target.is_symlink() and source.samefile(target)
     if source.samefile(target):  # a hard link each; a name in other letters is no second one
-        return source.lstat().st_nlink > 1
+        return source.stat().st_nlink > 1
     return source.stat().st_size == target.stat().st_size > 0 and filecmp.cmp(source, target, shallow=False)
+
+
+def _place(path: Path) -> str:
+    """Return where a file is, whatever links lead to its folder."""
+    return os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
 
 
 def _rename(source: Path, target: Path) -> None:

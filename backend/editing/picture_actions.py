@@ -14,10 +14,11 @@ from PIL import Image, UnidentifiedImageError
 
 from backend.config import paths
 from backend.config.problems import Problem, UserError
-from backend.data.picture_edits import EDIT_SUFFIX, MAXIMUM_RATING, PictureEdit, edit_text, turned_on
+from backend.data.picture_edits import EDIT_SUFFIX, MAXIMUM_RATING, PictureEdit, Size, edit_text, parse_edit, turned_on
 from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import stem_of
 from backend.editing.actions import Action, Change, Skipped
+from backend.editing.changing import make_folder
 from backend.editing.files import find_caption, unwritable
 from backend.editing.journal import Journal
 from backend.editing.outcomes import Applied
@@ -46,6 +47,8 @@ class PictureActions(Rows):
     journal: Journal
     caption_extension: str
     recursive: bool
+    # Counts, so that a listing from before an action is not taken for one of after it.
+    _num_done = 0
 
     def edit_pictures(self, name: str, edits: Mapping[int, PictureEdit]) -> Applied:
         """Record how pictures are turned, cut and rated, in small files beside them; an empty edit removes its file.
@@ -60,8 +63,7 @@ class PictureActions(Rows):
         with self._lock:
             self._ready()
             for row, edit in edits.items():
-                if edit.crop and not edit.fits(self.full_size(row)):
-                    raise UserError("picture_edit_misfit", value=self.edit_name(row))
+                _check_edit(edit, self.full_size(row), self.edit_name(row))
             changes, skipped = [], []
             for row, edit in edits.items():
                 change = self._edit_change(row, edit)
@@ -106,10 +108,15 @@ class PictureActions(Rows):
             change = Change(path, before, None if png is None else self.journal.blobs.put(png), "bytes")
             return self._do(name, [change] if change.before != change.after else [])
 
-    def save_copies(self, name: str, rows: Sequence[int]) -> Applied:
+    def save_copies(self, name: str, rows: Sequence[int], edits: Mapping[int, PictureEdit] | None = None) -> Applied:
         """Write pictures as edited into new files beside them, with their captions and masks; the originals stay.
 
         PNG stays without loss, JPEG is written anew in high quality; other kinds become PNG.
+
+        Args:
+            name: What the history calls it.
+            rows: The pictures.
+            edits: By row, edits to be used in place of those that are recorded.
         """
         with self._lock:
             self._ready()
@@ -118,7 +125,7 @@ class PictureActions(Rows):
             with self.journal.recording(name) as recording:
                 for row in rows:
                     try:
-                        made = self._copied(row)
+                        made = self._copied(row, (edits or {}).get(row, self.edit(row)))
                     except UserError as error:
                         skipped.append(Skipped(self.names[row], error.problem))
                         if error.problem.code in FATAL:
@@ -142,7 +149,9 @@ class PictureActions(Rows):
             UserError: `caption_folder_is_file`, or the folder cannot be made.
         """
         target = paths.resolve(str(folder)).resolve()
-        _make_folder(target)
+        if os.path.lexists(target) and not target.is_dir():
+            raise UserError("caption_folder_is_file", value=str(target))
+        make_folder(target)
         rows = [row for row in rows if self.path(row).parent.resolve() != target]
         return self._move(name, rows, lambda stem: target / stem.rpartition("/")[2])
 
@@ -181,9 +190,9 @@ class PictureActions(Rows):
         """Return how a change names a file."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
-    def _copied(self, row: int) -> list[Change]:
+    def _copied(self, row: int, edit: PictureEdit) -> list[Change]:
         """Write the copy of a picture, and of what belongs to it, into the trash; return the moves to its place."""
-        picture, edit = self.path(row), self.edit(row)
+        picture = self.path(row)
         stem = stem_of(self.names[row])
         made = {stem + copy_suffix(self.names[row]): lambda target: write_copy(picture, edit, target)}
         if self.has_caption[row]:
@@ -223,6 +232,7 @@ class PictureActions(Rows):
 
     def _done(self, action: Action | None, changes: Sequence[Change], skipped: Sequence[Skipped]) -> Applied:
         """Return what became of changes that are made, none of them of a caption in place."""
+        self._num_done += 1
         left = self._settle({change.path for change in changes})
         rows, came, went = self._look_at(place for change in changes for place in _places(change))
         return Applied(action, rows, (), (*skipped, *left), came, went)
@@ -311,6 +321,16 @@ def _places(change: Change) -> tuple[str, ...]:
     return change.before, change.after
 
 
+def _check_edit(edit: PictureEdit, size: Size, name: str) -> None:
+    try:
+        parse_edit(edit_text(edit) or "", name)
+        is_right = edit.fits(size)
+    except UserError:  # it would be found damaged when it is read
+        is_right = False
+    if not is_right:
+        raise UserError("picture_edit_misfit", value=name)
+
+
 def _check_mask(png: bytes, size: tuple[int, int]) -> None:
     try:
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
@@ -323,17 +343,8 @@ def _check_mask(png: bytes, size: tuple[int, int]) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
+    make_folder(target.parent)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     except OSError as error:
         raise unwritable(str(target), error) from error
-
-
-def _make_folder(folder: Path) -> None:
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise UserError("caption_folder_is_file", value=str(folder))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(str(folder), error) from error

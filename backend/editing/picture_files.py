@@ -9,15 +9,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from backend.data.images import in_srgb, read_mask, read_upright, to_rgb
+from backend.data.images import EXTENSIONS, in_srgb, read_mask, read_upright, to_rgb
 from backend.data.picture_edits import EDIT_SUFFIX, PictureEdit, apply_edit
 from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import stem_of, suffix_of
+from backend.editing.changing import make_folder
 from backend.editing.files import unwritable
 
 TRASH = ".trash"
 # What is written beside pictures under their stem: captions, and what taggers found.
 TEXT_SUFFIXES = (".txt", ".caption", ".json")
+# What stands behind the stem of pictures and of what belongs to them.
+STEM_SUFFIXES = (*EXTENSIONS, *TEXT_SUFFIXES, MASK_SUFFIX)
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 JPEG_QUALITY = 95
 # Kinds of pictures that PNG holds as they are.
@@ -54,18 +57,20 @@ def group_of(root: Path, names: Sequence[str], caption: str, *, is_whole: bool) 
 
 
 def free_stem(group: Group, place: str, taken: set[str]) -> str:
-    """Return a stem under which nothing is in the way: the wanted one, or with a number.
+    """Return a stem under which nothing is yet, no picture and no caption: the wanted one, or with a number.
 
     Args:
         group: What is to go there.
         place: The wanted stem: an absolute path without an ending.
-        taken: What others of the same action take; the new names are added.
+        taken: What others of the same action take; the new stem is added.
     """
+    suffixes = [target for _, target in group.targets("")]
     number, stem = 1, place
     while True:
-        targets = [target for _, target in group.targets(stem)]
-        if not any(target in taken or _is_there(Path(target)) for target in targets):
-            taken.update(targets)
+        if stem.casefold() not in taken and not any(
+            _is_there(Path(stem + suffix)) for suffix in (*suffixes, *STEM_SUFFIXES)
+        ):
+            taken.add(stem.casefold())
             return stem
         number += 1
         stem = f"{place}-{number}"
@@ -104,8 +109,8 @@ def write_mask_copy(source: Path, edit: PictureEdit, target: Path) -> None:
 
 
 def _save(image: Image.Image, target: Path, kind: str, **options: object) -> None:
+    make_folder(target.parent)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             image.save(file, kind, **options)
             file.flush()
