@@ -15,9 +15,12 @@ import numpy as np
 
 from backend.config import paths
 from backend.config.problems import UserError
+from backend.data.picture_edits import stamped
 from backend.editing.files import is_same_text
 from backend.editing.library import Applied, Conflict, Library, Reloaded
 from ui.background import Cancelled, Job, Progress, Slot
+from ui.captions_masks import FoundMask
+from ui.captions_pictures import FoundPicture
 
 NUM_OPEN = 4
 # A tab that has not asked for so long is closed.
@@ -25,7 +28,7 @@ TAB_SECONDS = 15.0
 # Looking for changes from outside must not keep the disk of a large folder busy.
 LOOK_SECONDS = 3.0
 LOOK_SHARE = 20
-SORTS = ("name", "tags_most", "tags_fewest", "size_most", "size_fewest", "aspect", "caption")
+SORTS = ("name", "tags_most", "tags_fewest", "size_most", "size_fewest", "aspect", "caption", "rating", "score")
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 
 
@@ -76,6 +79,9 @@ class Desk:
             "tags": lambda: library.tags.lengths,
             "size": lambda: library.widths.astype(np.int64) * library.heights,
             "aspect": lambda: library.widths / np.maximum(1, library.heights),
+            # The best first; what nobody has scored comes last.
+            "rating": lambda: -library.ratings.astype(np.int64),
+            "score": lambda: -np.nan_to_num(library.likeness().scores, nan=-np.inf),
         }
         if kind not in values:
             return rows.astype(np.int32)
@@ -150,15 +156,33 @@ class Desk:
             self.tabs = {each: seen for each, seen in self.tabs.items() if now - seen < TAB_SECONDS}
             return len(self.tabs)
 
-    def picture(self, row: int) -> tuple[Path, str] | None:
-        """Return where a picture is, and its stamp."""
+    def picture(self, row: int) -> FoundPicture | None:
+        """Return where a picture is, and how it is shown."""
         library = self.library
-        return (library.path(row), library.stamps[row]) if 0 <= row < len(library) else None
+        if not 0 <= row < len(library):
+            return None
+        marks = (self.stamp(row), self.original_stamp(row))
+        return FoundPicture(library.path(row), library.stamps[row], library.edit(row), marks)
+
+    def mask(self, row: int) -> FoundMask | None:
+        """Return where the mask of a picture is, and how it is shown; None where there is none."""
+        library = self.library
+        if not 0 <= row < len(library) or row not in library.masks:
+            return None
+        path = library.root / library.mask_name(row)
+        mark = f"{self.stamp(row)}-{library.masks[row]}"
+        return FoundMask(path, library.edit(row), library.full_size(row), mark)
 
     def stamp(self, row: int) -> str:
-        """Return a short text that changes with the picture of a row."""
-        library = self.library
-        return f"{zlib.crc32(f'{library.names[row]}|{library.stamps[row]}'.encode('utf-8', 'surrogatepass')):x}"
+        """Return a short text that changes with the picture of a row as it is shown."""
+        return self._short(row, stamped(self.library.stamps[row], self.library.edit(row)))
+
+    def original_stamp(self, row: int) -> str:
+        """Return a short text that changes with the picture of a row as its file has it."""
+        return self._short(row, self.library.stamps[row])
+
+    def _short(self, row: int, stamp: str) -> str:
+        return f"{zlib.crc32(f'{self.library.names[row]}|{stamp}'.encode('utf-8', 'surrogatepass')):x}"
 
 
 def key_of(root: Path) -> str:
@@ -232,10 +256,15 @@ class Desks:
         for key in list(self._open):
             self.close(key)
 
-    def picture(self, key: str, row: int) -> tuple[Path, str] | None:
-        """Return where a picture of an open folder is, and its stamp."""
+    def picture(self, key: str, row: int) -> FoundPicture | None:
+        """Return where a picture of an open folder is, and how it is shown."""
         desk = self._open.get(key)
         return desk.picture(row) if desk else None
+
+    def mask(self, key: str, row: int) -> FoundMask | None:
+        """Return where a mask of an open folder is, and how it is shown."""
+        desk = self._open.get(key)
+        return desk.mask(row) if desk else None
 
 
 def _check(root: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request
@@ -17,15 +18,32 @@ from PIL import Image, ImageOps
 from backend.config import paths
 from backend.config.problems import UserError
 from backend.data.images import read_rgb
+from backend.data.picture_edits import NO_EDIT, PictureEdit, apply_edit, side_before, stamped
 
 SIZES = (192, 384, 768, 1536)
+# Pictures are painted on and cut at this size, nearly without loss.
+EDITED_SIZE = 2048
 # Larger ones are looked at one by one: they are made anew rather than kept.
 LARGEST_KEPT = 768
 # The address changes with the picture.
 FOREVER = {"Cache-Control": "private, max-age=604800, immutable"}
+# Rows were numbered anew since the address was made: it may name another picture by now.
+PASSING = {"Cache-Control": "no-store"}
 # As many pictures are decoded at once as there are processors, however fast one scrolls.
 DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
-FindPicture = Callable[[str, int], tuple[Path, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPicture:
+    """Where a picture is, what changes with its file, how it is edited, and the marks that addresses of it have."""
+
+    path: Path
+    stamp: str
+    edit: PictureEdit
+    marks: tuple[str, ...] = ()
+
+
+FindPicture = Callable[[str, int], FoundPicture | None]
 
 
 def _draft(path: Path, size: int) -> Image.Image | None:
@@ -37,16 +55,16 @@ def _draft(path: Path, size: int) -> Image.Image | None:
         return ImageOps.exif_transpose(image.convert("RGB"))
 
 
-def _make(path: Path, size: int) -> bytes:
+def _make(path: Path, size: int, edit: PictureEdit) -> bytes:
     try:
-        image = _draft(path, size) or read_rgb(path)
+        image = apply_edit(_draft(path, side_before(edit, size)) or read_rgb(path), edit)
     except FileNotFoundError as error:
         raise UserError("file_not_found", value=str(path)) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError("image_corrupt", value=str(path)) from error
     image.thumbnail((size, size))
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=80, method=2)
+    image.save(buffer, "WEBP", quality=95 if size == EDITED_SIZE else 80, method=2)
     return buffer.getvalue()
 
 
@@ -59,34 +77,37 @@ def _keep(place: Path, content: bytes) -> None:
         fresh.replace(place)
 
 
-def thumbnail(path: Path, stamp: str, size: int) -> bytes:
+def thumbnail(path: Path, stamp: str, size: int, edit: PictureEdit = NO_EDIT) -> bytes:
     """Return a picture that fits `size` pixels as WebP, from the cache on disk where it is there.
 
     Args:
         path: The picture.
         stamp: Changes with the picture's file.
-        size: One of `SIZES`.
+        size: One of `SIZES`, or `EDITED_SIZE`.
+        edit: How it is turned and cut.
 
     Raises:
         UserError: It cannot be read.
     """
-    name = hashlib.sha256(f"{path}|{stamp}|{size}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    name = hashlib.sha256(f"{path}|{stamped(stamp, edit)}|{size}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
     place = paths.cache_dir() / "thumbnails" / name[:2] / f"{name[2:]}.webp"
     with suppress(OSError):
         return place.read_bytes()
     with DECODING:
-        content = _make(path, size)
+        content = _make(path, size, edit)
     if size <= LARGEST_KEPT:
         _keep(place, content)
     return content
 
 
 def router(find: FindPicture, authorised: Callable[[Request], bool]) -> APIRouter:
-    """Return the route `/captions/pictures/<key of the folder>/<row>?size=`; `find` returns path and stamp of a row."""
+    """Return the route `/captions/pictures/<key of the folder>/<row>?size=`, or `?original=1` without its edit."""
     routes = APIRouter()
 
     @routes.get("/captions/pictures/{key}/{row}")
-    def picture(request: Request, key: str, row: int, size: int = SIZES[0]) -> Response:
+    def picture(
+        request: Request, key: str, row: int, size: int = SIZES[0], original: bool = False, v: str = ""
+    ) -> Response:
         if not authorised(request):
             raise HTTPException(401)
         found = find(key, row)
@@ -94,9 +115,10 @@ def router(find: FindPicture, authorised: Callable[[Request], bool]) -> APIRoute
             raise HTTPException(404)
         wanted = next((known for known in SIZES if known >= size), SIZES[-1])
         try:
-            content = thumbnail(*found, wanted)
+            wanted, edit = (EDITED_SIZE, NO_EDIT) if original else (wanted, found.edit)
+            content = thumbnail(found.path, found.stamp, wanted, edit)
         except UserError as error:
             raise HTTPException(404, str(error)) from error
-        return Response(content, media_type="image/webp", headers=FOREVER)
+        return Response(content, media_type="image/webp", headers=FOREVER if v in found.marks else PASSING)
 
     return routes

@@ -22,6 +22,21 @@ TEXTS = (
     "sort.name", "sort.tags_most", "sort.tags_fewest", "sort.size_most", "sort.size_fewest", "sort.aspect",
     "sort.caption", "tagging.help", "tagging.start", "tagging.started", "tagging.show", "hints.none",
 )  # fmt: skip
+# Words of the tools for pictures, behind "captionpage.", too.
+TOOL_TEXTS = (
+    "picture_unreadable", "tools", "tools.more", "rate", "rating", "reset", "copy", "turn.left", "turn.right", "trash",
+    "move", "move.title", "move.help", "move.to", "move.apply", "mark.cropped", "mark.turned", "mark.masked",
+    "crop", "crop.box", "crop.whole", "crop.size", "crop.shape", "crop.free", "crop.own", "crop.typed", "crop.swap",
+    "crop.all", "crop.bucket", "crop.bucket.all", "crop.nearest", "crop.numbers", "crop.left", "crop.top",
+    "crop.width", "crop.height", "crop.keys", "crop.help", "crop.copy", "crop.copy.help", "crop.apply",
+    "mask", "mask.show", "mask.show.help", "mask.alt", "mask.remove", "mask.canvas", "mask.tools", "mask.brush",
+    "mask.eraser", "mask.fill", "mask.rectangle", "mask.pick", "mask.paints", "mask.out", "mask.in", "mask.size",
+    "mask.hardness", "mask.tolerance", "mask.colour", "mask.colour.apply", "mask.colour.wrong", "mask.whole",
+    "mask.all_in", "mask.all_out", "mask.invert", "mask.import", "mask.import.unreadable", "mask.import.shape",
+    "mask.bare", "mask.share", "mask.share.all", "mask.save", "mask.unsaved", "mask.discard", "mask.stay", "mask.use",
+    "mask.keys", "mask.help", "background", "background.title", "background.help", "background.model",
+    "background.again", "background.start", "background.started",
+)  # fmt: skip
 # A filter, and the key of what it finds, behind "captionpage.example.".
 EXAMPLES = (
     ('tag:"long hair"', "tag"),

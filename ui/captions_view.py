@@ -69,6 +69,10 @@ def row_data(desk: Desk, row: int, num_tokens: int, limit: int, facts: Mapping[s
         "limit": limit,
         "stamp": desk.stamp(row),
         "facts": dict(facts),
+        "rating": int(library.ratings[row]),
+        "rotate": library.edit(row).rotate,
+        "cropped": library.edit(row).crop is not None,
+        "mask": library.masks.get(row, ""),
     }
 
 

@@ -93,12 +93,13 @@ function showEmpty(folders, text = "") {
 }
 
 let opening = 0;
-async function openFolder(path, again = false, why = "") {
+async function openFolder(path, again = false, why = "", at = "") {
   if (!path) return;
   if (path !== state.folder || again) await save();
   const mine = ++opening;
-  say("");
-  const places = path === state.folder ? { name: currentRow()?.name, why } : {};
+  const isSame = path === state.folder && Boolean(state.info);
+  if (!isSame || again) say("");
+  const places = isSame ? { name: at || currentRow()?.name, why, at: state.at, names: selectedNames(), scroll: part("grid").scrollTop } : {};
   for (let first = true; ; first = false) {
     const answer = await Promise.resolve(server.open({ folder: path, again: again && first })).catch(() => null);
     if (mine !== opening) return;
@@ -108,7 +109,13 @@ async function openFolder(path, again = false, why = "") {
   }
 }
 
-async function opened(answer, { name = "", why = "" }) {
+// The names of what is selected; nothing where not all of them are known here.
+function selectedNames() {
+  const rows = [...state.selected].map((id) => state.rows.get(id));
+  return rows.every(Boolean) ? rows.map((row) => row.name) : [];
+}
+
+async function opened(answer, { name = "", why = "", at = 0, names = [], scroll = 0 }) {
   const same = state.folder === answer.folder;
   Object.assign(state, { folder: answer.folder, info: answer, version: answer.version, at: 0, anchor: 0, line: 0 });
   state.rows.clear();
@@ -129,14 +136,20 @@ async function opened(answer, { name = "", why = "" }) {
   if (!busy || busy.id === "captions-folder") part("grid").focus({ preventScroll: true });
   took(answer);
   await look({ stay: false });
-  await goToName(name);
+  await goToNames(name, names, { at, scroll });
   await takeUpUnsaved();
 }
 
-async function goToName(name) {
-  const found = name ? await ask("find", { names: [name] }) : null;
-  const position = found?.ids ? state.ids.indexOf(found.ids[name] ?? -1) : -1;
-  if (position > 0) go(position);
+// Back to where one was, by name: rows have other numbers. A picture that is gone leaves its place to the next.
+async function goToNames(name, names, { at, scroll }) {
+  const found = name ? await ask("find", { names: [name, ...names] }) : null;
+  if (!found?.ids) return;
+  const place = state.ids.indexOf(found.ids[name] ?? -1);
+  const shown = new Set(state.ids);
+  part("grid").scrollTop = scroll;
+  go(place >= 0 ? place : at);
+  state.selected = new Set(names.map((each) => found.ids[each]).filter((id) => shown.has(id)));
+  if (state.selected.size) refresh();
 }
 
 // What an earlier page could not save is saved now, unless the file has changed since.
@@ -202,7 +215,7 @@ function pageKey(event) {
     go(state.at + (event.key === "PageDown" ? 1 : -1));
     drawEditor(true);
     if (field) root.querySelector("#" + field)?.focus();
-  } else return;
+  } else if (busy || !pictureKey(event)) return;
   event.preventDefault();
 }
 

@@ -68,9 +68,9 @@ async function travel(direction, force = false) {
   const answer = await ask(direction, { force });
   if (!answer || answer.error) return;
   if (answer.external) return say(answer.text, "error", button(words("undo.force"), () => travel(direction, true)));
-  say(answer.done, "done");
   state.conflicts.clear();
-  took(answer);
+  await took(answer);
+  say(answer.done, "done");
   await look();
 }
 

@@ -263,11 +263,13 @@ function drawEditor(force = false) {
   if (!force && typing && box.dataset.row === String(isMany ? "many" : currentId()) && (typing.value || typing.matches("textarea, .chip-input"))) return showTokens(row);
   drawn = key;
   const chip = box.contains(document.activeElement) && !typing ? document.activeElement.closest(".chip")?.dataset.at : undefined;
+  const tool = box.contains(document.activeElement) ? document.activeElement.dataset.tool : undefined;
   box.dataset.row = String(isMany ? "many" : currentId());
   if (isMany) manyNode(box);
   else box.replaceChildren(...(row ? oneNode(row) : []).filter(Boolean));
   if (typing?.id) box.querySelector("#" + typing.id)?.focus();
   if (chip !== undefined) box.querySelector(`.chip[data-at="${chip}"]`)?.focus();
+  if (tool) box.querySelector(`[data-tool="${tool}"]`)?.focus();
 }
 
 function showTokens(row) {
@@ -285,6 +287,7 @@ function oneNode(row) {
   // The same picture is not drawn again: it would flicker.
   const picture = old?.firstElementChild.getAttribute("src") === source ? old
     : el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name }));
+  layMask(picture, row, large);
   const tags = splitTags(currentLine(row));
   const editor = state.mode === "text" ? [textBox(row)] : [chipList(tags.map((tag, at) => chipNode(tag, at))), addBox()];
   setTimeout(() => showTokens(currentRow()));
@@ -292,7 +295,7 @@ function oneNode(row) {
     el("header", { class: "caption-head" }, el("strong", { title: row.path }, row.name), el("small", {}, `${row.width} \u00d7 ${row.height}`), el("span", { class: "spacer" }),
       iconButton("\u2190", words("previous"), () => go(state.at - 1), { "data-tool": "previous" }), iconButton("\u2192", words("next"), () => go(state.at + 1), { "data-tool": "next" })),
     picture,
-    el("div", { class: "caption-words" }, conflictNode(row),
+    el("div", { class: "caption-words" }, picturesNode(), conflictNode(row),
       el("div", { class: "captions-tools" }, editorButtons(), linesNode(row), el("span", { class: "spacer" }), el("span", { class: "caption-tokens", "data-part": "tokens" })),
       ...editor)];
 }
@@ -308,6 +311,7 @@ async function manyNode(box) {
   box.replaceChildren(
     el("header", { class: "caption-head" }, el("strong", {}, words("many", { num: many(total) })), el("span", { class: "spacer" }), button(words("deselect"), () => selectAll(false))),
     el("div", { class: "picture-row" }, ...strip.map((row) => el("img", { src: address(row, 192), alt: row.name }))),
+    picturesNode(),
     el("p", { class: "quiet" }, words("many.help")),
     chipList(answer.tags.map(([tag, count], at) => chipNode(tag, at, { count, total }))), addBox());
   if (hadFocus) box.querySelector("#captions-add").focus();

@@ -63,13 +63,14 @@ function drawTile(position) {
   node.title = `${row.name}\n${row.text}`;
   node.classList.toggle("is-untagged", !row.text.trim());
   node.classList.toggle("is-conflict", state.conflicts.has(id));
+  markTile(node, row);
   node.querySelector("b").textContent = row.tokens > row.limit ? `${row.tokens}` : "";
   node.querySelector("b").title = words("tokens.over", { num: row.tokens, limit: row.limit });
 }
 
 function makeTile(id, position) {
   const node = el("div", { class: "caption-tile", role: "option", id: `caption-tile-${id}`, "data-id": id, "aria-posinset": position + 1, "aria-setsize": state.ids.length },
-    el("img", { alt: "", draggable: "false" }), el("i", { class: "tile-check", "aria-hidden": "true" }, "\u2713"), el("b", { class: "tile-tokens" }), el("small", { class: "tile-name" }), el("small", { class: "tile-text" }));
+    el("img", { alt: "", draggable: "false" }), el("i", { class: "tile-check", "aria-hidden": "true" }, "\u2713"), el("b", { class: "tile-tokens" }), el("span", { class: "tile-marks" }), el("small", { class: "tile-name" }), el("small", { class: "tile-text" }));
   const picture = node.querySelector("img");
   picture.addEventListener("error", () => picture.hasAttribute("src") && node.classList.add("is-broken"));
   picture.addEventListener("load", () => node.classList.remove("is-broken"));

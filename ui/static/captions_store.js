@@ -112,7 +112,9 @@ function tellSaving(answer) {
 }
 
 // Takes over what every change answers with: rows that differ now, the version, what can be undone.
+// Where rows were numbered anew by it, the folder is taken up again, at the picture that the answer names.
 function took(answer) {
+  if (answer.generation !== undefined && state.info && answer.generation !== state.info.generation) return openFolder(state.folder, false, "", answer.at);
   if (answer.rows) for (const row of answer.rows) if (!unsaved.has(row.id)) state.rows.set(row.id, row);
   if (answer.touched === null) for (const id of state.rows.keys()) state.stale.add(id);
   else for (const id of answer.touched ?? []) state.stale.add(id);
@@ -126,6 +128,7 @@ function took(answer) {
   if (answer.history) showHistory(answer.history);
   if (answer.pending !== undefined) tellSaving(answer);
   refresh();
+  return null;
 }
 
 const refreshTags = later(250, () => loadTags());

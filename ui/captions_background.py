@@ -1,0 +1,56 @@
+"""Taking away backgrounds from the caption page: a run that makes masks of some pictures of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from backend.config.messages import translate
+from backend.runs.layout import RunFolder
+from backend.runs.queue import Queue
+from taggers import models
+from taggers.config import parse
+from taggers.launching import new_run
+from ui import wording
+
+Data = dict[str, Any]
+KIND = "background"
+MEGABYTE = 1024**2
+
+
+def facts(language: str) -> Data:
+    """Return the models that know what is background, and in words what has to be installed for them."""
+    found = [
+        {"name": row.name, "title": row.title, "size": wording.num_bytes(row.megabytes * MEGABYTE)}
+        for row in models.ROWS
+        if row.kind == KIND
+    ]
+    is_there = bool(found) and find_spec("rembg") is not None
+    return {"models": found, "missing": "" if is_there else translate("captionpage.background.missing", language)}
+
+
+def start(queue: Queue, folder: Path, names: Sequence[str], *, model: str, overwrite: bool) -> RunFolder:
+    """Make a run for pictures of a folder, and start it when nothing else runs.
+
+    Args:
+        queue: Where the run goes.
+        folder: The folder that is open.
+        names: The pictures, by their paths below it with /.
+        model: One of `facts`.
+        overwrite: Make masks anew where there are some.
+
+    Raises:
+        UserError: The folder is gone, or the run cannot be made.
+    """
+    values = {
+        "folders": [str(folder)],
+        "pictures": list(names),
+        "model": model,
+        "on_existing": "overwrite" if overwrite else "skip",
+    }
+    run = new_run(parse(values), queue.runs_dir)
+    queue.add(run)
+    queue.tick()
+    return run

@@ -1,0 +1,197 @@
+// What is done with pictures rather than captions: stars, turning, the trash, other folders, masks; and marks on tiles.
+// Everything acts on the selected pictures, or on the one that is shown beside the grid.
+const ICONS = {
+  crop: ["M4.5 1v10.5H15M1 4.5h10.5V15"],
+  left: ["M3.2 8.5a5 5 0 1 0 1.6-4.2M4.6 1v3.6h3.6"],
+  right: ["M12.8 8.5a5 5 0 1 1-1.6-4.2M11.4 1v3.6H7.8"],
+  mask: ["M8 2.2a5.8 5.8 0 1 1 0 11.6a5.8 5.8 0 1 1 0-11.6z", "M8 2.2a5.8 5.8 0 0 0 0 11.6z"],
+  trash: ["M2.5 4.2h11M6 4V2.3h4V4M3.9 4.2l.7 9.5h6.8l.7-9.5M6.7 6.8v4.4M9.3 6.8v4.4"],
+  move: ["M1.5 13V3.5h4.2l1.5 1.8h7.3V13zM5.5 9.2h5M8.6 7.2l2 2-2 2"],
+};
+const MAXIMUM_STARS = 5;
+function iconNode(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  for (const [attribute, value] of Object.entries({ viewBox: "0 0 16 16", class: "tool-svg icon-" + name, "aria-hidden": "true" })) svg.setAttribute(attribute, value);
+  for (const shape of ICONS[name]) svg.append(Object.assign(document.createElementNS("http://www.w3.org/2000/svg", "path"), {})), svg.lastChild.setAttribute("d", shape);
+  return svg;
+}
+const toolButton = (name, label, onclick, attributes = {}) => { const node = button("", onclick, { title: label, "aria-label": label, class: "small-button tool-icon", ...attributes }); node.append(iconNode(name)); return node; };
+
+const pictureIds = () => (state.selected.size > 1 ? [...state.selected] : currentId() === null ? [] : [currentId()]);
+const originalAddress = (row, facts) => `../captions/pictures/${state.info.key}/${row.id}?size=2048&original=1&v=${facts.stamp}`;
+const maskAddress = (row, size) => `../captions/masks/${state.info.key}/${row.id}?size=${size}&v=${row.stamp}-${row.mask}`;
+
+// Takes over what became of pictures; says it with the way back unless it is plain to see.
+async function pictured(answer, { quietly = false } = {}) {
+  if (!answer || answer.error) return;
+  await took(answer);
+  if (answer.problem) say([answer.done, answer.problem].filter(Boolean).join("\n"), "warning", ...(answer.can_undo ? [button(words("undo"), () => travel("undo"), { "data-tool": "undo-done" })] : []));
+  else if (answer.done && !quietly) { if (answer.can_undo) said(answer); else say(answer.done); }
+}
+
+async function changePictures(method, argument = {}, { quietly = false } = {}) {
+  const ids = pictureIds();
+  if (!ids.length || !state.info) return;
+  await save();
+  await pictured(await ask(method, { ids: toText(ids), ...argument }), { quietly });
+}
+
+const ratePictures = (rating) => changePictures("rate_pictures", { rating }, { quietly: true });
+const turnPictures = (degrees) => changePictures("turn_pictures", { degrees }, { quietly: true });
+const resetPictures = () => changePictures("reset_pictures");
+const copyPictures = () => changePictures("copy_pictures");
+
+async function removeMask() {
+  const id = currentId();
+  await save();
+  await pictured(await ask("save_mask", { row: id, png: null }));
+}
+
+// Pictures that leave the folder: the grid goes on with the next one that stays.
+async function takeAway(method, argument = {}) {
+  const ids = pictureIds();
+  if (!ids.length || !state.info) return;
+  const gone = new Set(ids);
+  const stays = (step) => { for (let at = state.at; at >= 0 && at < state.ids.length; at += step) if (!gone.has(state.ids[at])) return state.ids[at]; return null; };
+  await save();
+  const answer = await ask(method, { ids: toText(ids), next: stays(1) ?? stays(-1), ...argument });
+  await pictured(answer);
+  return answer;
+}
+const trashPictures = () => takeAway("trash_pictures");
+
+// Stars: those of the picture, or of all that are selected where they have the same.
+function starsNode(rows) {
+  const now = rows.length && rows.every((row) => row?.rating === rows[0].rating) ? rows[0].rating : 0;
+  const star = (number) => button(number <= now ? "\u2605" : "\u2606", () => ratePictures(number === now ? 0 : number), { class: "star" + (number <= now ? " is-on" : ""), title: words("rate", { num: number }), "aria-label": words("rate", { num: number }), "aria-pressed": String(number === now), "data-tool": "star-" + number });
+  return el("span", { class: "stars", role: "group", "aria-label": words("rating") }, ...Array.from({ length: MAXIMUM_STARS }, (_, at) => star(at + 1)));
+}
+
+function moreNode(rows, isMany) {
+  const entry = (label, onclick, tool, shown = true) => (shown ? button(label, () => { menu.open = false; onclick(); }, { class: "menu-entry", "data-tool": tool }) : null);
+  const isEdited = isMany || rows.some((row) => row?.cropped || row?.rotate);
+  const menu = el("details", { class: "tool-menu" }, el("summary", { title: words("tools.more"), "aria-label": words("tools.more"), class: "small-button tool-icon", "data-tool": "more" }, "\u22ef"),
+    el("div", { class: "menu-list" },
+      entry(words("reset"), resetPictures, "reset", isEdited),
+      entry(words("copy"), copyPictures, "copy", isEdited),
+      entry(words("mask.remove"), removeMask, "mask-remove", !isMany && Boolean(rows[0]?.mask)),
+      entry(words("background"), openBackground, "background"),
+      entry(words("move"), openMove, "move")));
+  menu.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) { menu.open = false; menu.firstElementChild.focus(); event.preventDefault(); event.stopPropagation(); } });
+  menu.addEventListener("focusout", (event) => { if (!menu.contains(event.relatedTarget) && event.relatedTarget) menu.open = false; });
+  return menu;
+}
+
+// The row of tools below the picture.
+function picturesNode() {
+  const rows = pictureIds().slice(0, 200).map((id) => state.rows.get(id) ?? null);
+  const isMany = state.selected.size > 1;
+  const row = isMany ? null : currentRow();
+  const hasMask = Boolean(row?.mask);
+  return el("div", { class: "captions-tools picture-tools", role: "toolbar", "aria-label": words("tools") }, starsNode(rows), el("span", { class: "spacer" }),
+    row ? toolButton("crop", words("crop") + " (C)", openCrop, { "data-tool": "crop" }) : null,
+    toolButton("left", words("turn.left") + " ([)", () => turnPictures(-90), { "data-tool": "turn-left" }),
+    toolButton("right", words("turn.right") + " (])", () => turnPictures(90), { "data-tool": "turn-right" }),
+    row ? toolButton("mask", words("mask") + " (M)", openMask, { "data-tool": "mask" }) : null,
+    hasMask ? button(words("mask.show"), () => showMasks(!masksShown), { "aria-pressed": String(masksShown), "data-tool": "mask-show", title: words("mask.show.help") + " (O)" }) : null,
+    toolButton("trash", words("trash") + " (Del)", trashPictures, { "data-tool": "trash" }),
+    moreNode(rows, isMany));
+}
+
+// The mask lies over the picture: what does not count is tinted.
+let masksShown = kept("masks", "1") === "1";
+function showMasks(shown) {
+  masksShown = shown;
+  keep("masks", shown ? "1" : "0");
+  drawEditor(true);
+}
+function layMask(picture, row, large) {
+  const old = picture.querySelector(".mask-over");
+  const source = row.mask && masksShown ? maskAddress(row, large ? 1536 : 768) : "";
+  if (old?.getAttribute("src") === source) return;
+  old?.remove();
+  if (source) picture.append(el("img", { class: "mask-over", src: source, alt: words("mask.alt") }));
+}
+
+// Small signs at the foot of a tile's picture.
+function markTile(node, row) {
+  const wanted = [row.cropped ? "crop" : "", row.rotate ? "right" : "", row.mask ? "mask" : ""].filter(Boolean);
+  const key = wanted.join() + row.rating;
+  const box = node.querySelector(".tile-marks");
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  const names = { crop: "mark.cropped", right: "mark.turned", mask: "mark.masked" };
+  box.replaceChildren(...wanted.map((name) => el("i", { title: words(names[name]), class: "mark-" + name }, iconNode(name))), row.rating ? el("i", { class: "mark-stars", title: words("rate", { num: row.rating }) }, `${row.rating}\u2605`) : "");
+}
+
+// Where to: the folders of the draft's data sets first, else any.
+async function openMove() {
+  const num = pictureIds().length;
+  const answer = num ? await ask("places") : null;
+  if (!answer || answer.error) return;
+  const close = () => { dialog.close(); dialog.remove(); part("grid").focus({ preventScroll: true }); };
+  const failed = el("p", { class: "field-error", role: "alert", hidden: true });
+  const move = async (path) => {
+    if (!path.trim()) return input.focus();
+    const done = await takeAway("move_pictures", { target: path.trim() });
+    failed.hidden = !done?.error;
+    failed.textContent = done?.error ?? "";
+    if (done?.error) return say("");
+    close();
+  };
+  const input = el("input", { type: "text", id: "captions-move-to", class: "data-search", spellcheck: "false", autocomplete: "off", placeholder: words("folder.hint"), "aria-label": words("move.to"), onkeydown: (event) => { if (event.key === "Enter") { event.preventDefault(); move(input.value); } } });
+  const others = answer.folders.filter(({ path }) => path !== state.folder);
+  const dialog = el("dialog", { class: "athanor-dialog tool-dialog small-dialog", "aria-label": words("move") },
+    el("header", {}, el("strong", {}, words("move.title", { num: many(num) }))),
+    el("div", { class: "tool-form" }, el("p", { class: "quiet" }, words("move.help")),
+      others.length ? el("ul", { class: "folder-cards" }, ...others.map(({ path, title }) => el("li", {}, el("button", { type: "button", class: "folder-card", onclick: () => move(path) }, el("strong", {}, title), el("small", {}, path))))) : null,
+      el("div", { class: "with-button" }, input, el("button", { type: "button", class: "small-button", "data-browse": "captions-move-to", "data-kind": "folder" }, words("browse"))), failed),
+    el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), close, { "data-tool": "cancel" }), button(words("move.apply"), () => move(input.value), { class: "main-button", id: "captions-move-apply" })));
+  dialog.addEventListener("cancel", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  (dialog.querySelector(".folder-card") ?? input).focus();
+}
+
+// A run that makes masks by itself, for the selected pictures or the one that is shown.
+async function openBackground() {
+  const ids = pictureIds();
+  const facts = ids.length ? await ask("background_facts") : null;
+  if (!facts || facts.error) return;
+  const close = () => { dialog.close(); dialog.remove(); };
+  const failed = el("p", { class: "field-error", role: "alert", hidden: true });
+  const model = el("select", { id: "captions-background-model", "aria-label": words("background.model") }, ...facts.models.map(({ name, title, size }) => el("option", { value: name, selected: name === kept("background", "") }, `${title} \u00b7 ${size}`)));
+  const again = el("input", { type: "checkbox", id: "captions-background-again" });
+  const start = async (event) => {
+    event.currentTarget.disabled = true;
+    keep("background", model.value);
+    const answer = await ask("remove_background", { ids: toText(ids), model: model.value, overwrite: again.checked });
+    begin.disabled = false;
+    failed.hidden = !answer?.error;
+    failed.textContent = answer?.error ?? "";
+    if (!answer?.run) return;
+    close();
+    say(words("background.started"), "done", button(words("tagging.show"), () => window.athanor.openRun(answer.run), { "data-tool": "show-run" }));
+  };
+  const begin = button(words("background.start"), start, { class: "main-button", id: "captions-background-start", disabled: Boolean(facts.missing) });
+  const dialog = el("dialog", { class: "athanor-dialog tool-dialog small-dialog", "aria-label": words("background") },
+    el("header", {}, el("strong", {}, words("background.title", { num: many(ids.length) }))),
+    el("div", { class: "tool-form" }, el("p", { class: "quiet" }, words("background.help")),
+      facts.missing ? el("p", { class: "tool-missing", role: "status" }, facts.missing) : el("label", {}, words("background.model"), model),
+      facts.missing ? null : el("label", { class: "batch-check" }, again, words("background.again")), failed),
+    el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), close, { "data-tool": "cancel" }), begin));
+  dialog.addEventListener("cancel", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+// Keys that work wherever nobody types.
+const PICTURE_KEYS = { c: () => openCrop(), m: () => openMask(), o: () => showMasks(!masksShown), "[": () => turnPictures(-90), "]": () => turnPictures(90), Delete: () => trashPictures() };
+function pictureKey(event) {
+  const isPlain = !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) || event.getModifierState("AltGraph");
+  if (!isPlain || event.target.closest(".chip, summary, .menu-list")) return false;
+  if (/^[0-5]$/.test(event.key)) ratePictures(Number(event.key));
+  else if (PICTURE_KEYS[event.key]) PICTURE_KEYS[event.key]();
+  else return false;
+  return true;
+}
