@@ -5,9 +5,9 @@
 Terms: `tag:` a whole tag; `caption:` somewhere in the caption; `name:` and `path:` of the picture, somewhere in it, or
 all of it when there are * or ? in the term; a word alone is looked for in captions and paths. Numbers, with = != < > <=
 >=: `tags:`, `tokens:`, `chars:`, `lines:`, `width:`, `height:`, `size:` (the shorter side), `aspect:` (width to height,
-also as 16:9), `score:`, `rating:` (1 to 5, 0: none). `similar:` a picture. Between terms: `and` (or nothing), `or`,
-`not`, brackets. In quotes blanks and brackets mean themselves; * and ? do behind a backslash. Large and small letters
-are the same. Alone stand:
+also as 16:9), `score:`, `rating:` (1 to 5, 0: none), `rarest:` (in how many captions the rarest tag of this one is).
+`similar:` a picture. Between terms: `and` (or nothing), `or`, `not`, brackets. In quotes blanks and brackets mean
+themselves; * and ? do behind a backslash. Large and small letters are the same. Alone stand:
 
     untagged   pictures without a caption
     changed    captions that were changed on this page
@@ -30,7 +30,9 @@ from backend.editing.patterns import ESCAPED, Pattern
 
 TextKey = Literal["tag", "caption", "name", "path", "similar", ""]
 TEXT_KEYS = frozenset({"tag", "caption", "name", "path", "similar"})
-NUMBER_KEYS = frozenset({"tags", "tokens", "chars", "lines", "width", "height", "size", "aspect", "score", "rating"})
+NUMBER_KEYS = frozenset(
+    {"tags", "tokens", "chars", "lines", "width", "height", "size", "aspect", "score", "rating", "rarest"}
+)
 FLAGS = frozenset({"untagged", "changed", "dup", "rated", "masked", "cropped", "rotated"})
 WORDS = frozenset({"and", "or", "not"})
 OPERATORS = {"==": "=", "≥": ">=", "≤": "<=", "≠": "!=", "": "="}

@@ -277,7 +277,8 @@ class Library(PictureActions):
         self._pictures = replace(new, texts=self.texts)
         self._edited = Edited(self._pictures)
         self.has_caption = np.array([stamp != "" for stamp in new.caption_stamps], bool)
-        self._put({row: new.texts[row] for row in changed})
+        if changed:
+            self._put({row: new.texts[row] for row in changed})
 
     def _before(self, caption: str) -> str | None:
         """Return a caption as its file has it, or will have it when all is written; None: there is no file."""

@@ -61,6 +61,20 @@ class Likeness:
         is_known = np.array([bool(each and each.perceptual_hash) for each in self.looks], bool)
         return is_known & (np.bitwise_count(hashes ^ np.uint64(int(looks.perceptual_hash, 16))) <= ALIKE_BITS)
 
+    def unusual(self) -> NDArray[np.float32]:
+        """Return how far pictures are from what the others have in common: float32 (num_rows,), NaN without embedding.
+
+        0: as the mean of all, 2: the opposite.
+        """
+        found = np.full(len(self.looks), np.nan, np.float32)
+        if self.embeddings is not None:
+            rows = np.flatnonzero(self.embeddings.any(1))
+            vectors = self.embeddings[rows].astype(np.float32)
+            vectors /= np.maximum(1e-12, np.linalg.norm(vectors, axis=1, keepdims=True))
+            mean = vectors.mean(0)
+            found[rows] = 1 - vectors @ (mean / max(1e-12, float(np.linalg.norm(mean))))
+        return found
+
 
 def known_likeness(index: Index, root: Path, names: Sequence[str], stamps: Sequence[str]) -> Likeness:
     """Return what the index knows of pictures, without reading any."""

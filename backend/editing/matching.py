@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from backend.editing.filter import And, Compare, Everything, FilterError, Flag, Node, Not, Or, Term
 from backend.editing.library import Library
 from backend.editing.patterns import Pattern
+from backend.editing.tag_statistics import rarest_counts
 from backend.editing.tags import Mask
 from backend.families.tokens import TokenCounter
 
@@ -76,6 +77,8 @@ def _numbers(node: Compare, library: Library, counter: TokenCounter | None) -> N
             return np.array([text.count("\n") + 1 if text.strip() else 0 for text in library.texts], np.int64)
         case "rating":
             return library.ratings
+        case "rarest":
+            return rarest_counts(library.tags)
         case "tokens":
             if counter is None:
                 raise FilterError(*node.position, "filter_tokens_unknown")

@@ -87,6 +87,14 @@ def tag_counts(
     return sorted(found, key=keys[order])
 
 
+def rarest_counts(table: TagTable) -> NDArray[np.float64]:
+    """Return in how many captions the rarest tag of each is: float64 (num_rows,), NaN where there are no tags."""
+    found = np.full(len(table.offsets) - 1, np.inf)
+    np.minimum.at(found, table.rows, table.counts()[table.ids])
+    found[np.isinf(found)] = np.nan
+    return found
+
+
 def together_with(table: TagTable, tag: str, *, num: int = 20) -> list[Together]:
     """Return the tags that stand beside one most often."""
     number = table.numbers.get(tag)
