@@ -33,6 +33,8 @@ class Described:
     text: str = ""
     rating: float | None = None
     embedding: NDArray[np.float32] | None = None
+    # White where the picture is no background: mode L, in the size of the picture.
+    mask: Image.Image | None = None
 
 
 class Tagger(Protocol):
@@ -44,7 +46,7 @@ class Tagger(Protocol):
     tags: TagList | None
     # The only batch size that it takes; 0: any.
     fixed_batch: int
-    # Whether it describes in words; else it gives scores or vectors, which go into the index.
+    # Whether it describes in words; else it gives masks, or scores or vectors, which go into the index.
     writes_captions: bool
 
     def prepare(self, image: Image.Image, picture: Picture) -> Any:

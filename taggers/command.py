@@ -83,8 +83,7 @@ def _add(made: argparse.ArgumentParser, item: Parameter, language: str) -> None:
 
 def _preview(config: TaggingConfig, language: str) -> int:
     """Tag some pictures and print what would be written."""
-    from taggers.files import get
-    from taggers.kinds import load
+    from taggers.kinds import get, load
 
     check(config)
     print(translate("cli.phase.loading", language), flush=True)

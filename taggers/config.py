@@ -13,9 +13,11 @@ from backend.config import paths, presets
 from backend.config.base import Condition, Parameter, Section, Ui, walk
 from backend.config.problems import ConfigError, Problem
 from backend.config.root import suggest
+from taggers.models import ROWS
 
 TABLE = "tagging"
 WRITES_TEXT = (Condition("tagging.output", "in", ("txt", "json")),)
+MAKES_MASKS = (Condition("tagging.model", "in", tuple(row.name for row in ROWS if row.kind == "background")),)
 NOT_MCUT = (Condition("tagging.mcut", "eq", False),)
 
 
@@ -160,6 +162,10 @@ class TaggingConfig(Section):
 
     quantization: Annotated[Literal["none", "4bit"], Field(title="Weights of captioners"), Ui()] = "none"
     """4bit needs a quarter of the memory, an NVIDIA card and the package bitsandbytes."""
+
+    mask_edge: Annotated[Literal["soft", "hard"], Field(title="Edge of masks"), Ui(when=MAKES_MASKS)] = "soft"
+    """Of models that take the background away. soft: hair and blurred edges count in part. hard: black or white only,
+    with small spots removed."""
 
     batch_size: Annotated[int, Field(title="Batch size", ge=1, le=1024), Ui(unit="pictures")] = 4
     """So many pictures are looked at together. Larger is faster on a card, as far as its memory goes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +84,9 @@ def at(path: Path) -> ModelFiles:
             row = models.find(path.name) or TaggerModel(path.name, path.name, "", files=())
             return ModelFiles(row if row.kind != "onnx" else replace(row, kind=_kind_of(path)), path)
         raise UserError("tagger_incomplete", f"{TABLE}.model", value=str(path), missing="model.onnx")
-    return _with_list(onnx, models.find(onnx.parent.name))
+    named = models.find(onnx.stem)
+    of_rembg = named is not None and named.kind == "background"
+    return _with_list(onnx, named if of_rembg else models.find(onnx.parent.name))
 
 
 def model_type(path: Path) -> str:
@@ -115,6 +118,8 @@ def _only_onnx(folder: Path) -> Path | None:
 
 def _with_list(onnx: Path, row: TaggerModel | None) -> ModelFiles:
     """Find the list of tags beside an ONNX file: under its usual name, or that of the file."""
+    if row is not None and row.kind == "background":
+        return ModelFiles(row, onnx)
     named = [onnx.with_name(f"{onnx.stem}_{name}") for name in TAG_LISTS]
     named += [onnx.with_suffix(Path(name).suffix) for name in TAG_LISTS]
     found = next((path for path in (*(onnx.with_name(name) for name in TAG_LISTS), *named) if path.is_file()), None)
@@ -136,6 +141,8 @@ def on_this_machine(row: TaggerModel) -> ModelFiles | None:
             found = [folder / file for file in files]
             if found and all(path.is_file() for path in found):
                 return _of(row, found)
+    if row.kind == "background":
+        return _of_rembg(row)
     from huggingface_hub import try_to_load_from_cache
 
     cached = [try_to_load_from_cache(row.repo, file, revision=row.revision) for file in row.files]
@@ -144,8 +151,17 @@ def on_this_machine(row: TaggerModel) -> ModelFiles | None:
     return None
 
 
+def _of_rembg(row: TaggerModel) -> ModelFiles | None:
+    """Return a model that rembg has downloaded for itself or for another program."""
+    homes = (Path(os.environ.get("U2NET_HOME") or "~/.u2net"), Path("~/.rembg/models") / row.name)
+    places = (home.expanduser() / row.files[0] for home in homes)
+    return next((ModelFiles(row, place) for place in places if place.is_file()), None)
+
+
 def _of(row: TaggerModel, found: Sequence[Path]) -> ModelFiles:
     onnx = next(path for path in found if path.suffix == ".onnx")
+    if row.kind == "background":
+        return ModelFiles(row, onnx)
     tags = next((path for path in found if path.name in TAG_LISTS), None)
     return ModelFiles(row, onnx, tags) if tags else _with_list(onnx, row)
 

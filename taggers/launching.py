@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.config import paths
 from backend.config.problems import UserError
 from backend.runs.layout import RunFolder, create_run
-from taggers import files, models
+from taggers import files, masks, models
 from taggers.config import TABLE, TaggingConfig, absolute, to_toml
 from taggers.tags import make_rules
 
@@ -27,6 +28,7 @@ def new_run(config: TaggingConfig, runs_dir: Path, name: str = "") -> RunFolder:
     config = absolute(config)
     check(config)
     title = name or f"{Path(config.folders[0]).name} {Path(config.model).name or models.DEFAULT}"
+    title += " preview" if config.dry_run and not name else ""
     return create_run(runs_dir, title, to_toml(config, title))
 
 
@@ -42,6 +44,9 @@ def check(config: TaggingConfig) -> None:
         if not paths.resolve(folder).is_dir():
             raise UserError("tagging_folder_missing", f"{TABLE}.folders", value=folder)
     make_rules(config)
+    row = models.find(config.model)
+    if row is not None and row.kind == "background":
+        masks.check(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +73,17 @@ def to_download(model: str) -> Download | None:
     except UserError:  # what is there is incomplete: the run says so, with what is missing
         return None
     return Download(row.title, row.repo, row.megabytes, constants.is_offline_mode(), files.models_dir() / row.name)
+
+
+def read_preview(folder: Path) -> list[dict[str, str]]:
+    """Return the preview that a dry run left in its folder; empty when there is none."""
+    try:
+        rows = json.loads((folder / "preview.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return rows if isinstance(rows, list) else []
+
+
+def action_name(run: RunFolder) -> str:
+    """Return what the history of the pictures' folder calls what a run wrote."""
+    return f"{run.name} ({run.id[: -len(run.name) - 1]})"

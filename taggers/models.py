@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["onnx", "captioner", "scorer", "embedding"]
+Kind = Literal["onnx", "captioner", "scorer", "embedding", "background"]
 Layout = Literal["wd", "cl"]
 Category = Literal["general", "character", "copyright", "artist", "meta", "rating", "quality", "model", "other"]
 
 # The numbers that Danbooru and the lists made from it give to kinds of tags; 9 is the taggers' own.
 DANBOORU: Mapping[int, Category] = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating"}
 E621: Mapping[int, Category] = {**DANBOORU, 5: "other", 7: "meta", 8: "other"}
+# Who gives out the models that take backgrounds away: on GitHub, not on the hub.
+REMBG = "danielgatis/rembg"
 WD_FILES = ("model.onnx", "selected_tags.csv")
 
 
@@ -49,6 +51,11 @@ def _of(kind: Kind, name: str, title: str, repo: str, megabytes: int) -> TaggerM
     return TaggerModel(name, title, repo, kind=kind, files=(), megabytes=megabytes)
 
 
+def _background(name: str, title: str, megabytes: int) -> TaggerModel:
+    """Return a model that rembg knows by this name, and keeps in one file of it."""
+    return TaggerModel(name, title, REMBG, kind="background", files=(f"{name}.onnx",), megabytes=megabytes)
+
+
 ROWS = (
     _wd("wd-vit-tagger-v3", "WD ViT v3", 379),
     _wd("wd-swinv2-tagger-v3", "WD SwinV2 v3", 467),
@@ -73,6 +80,15 @@ ROWS = (
     _of("scorer", "cafe-aesthetic", "Cafe Aesthetic", "cafeai/cafe_aesthetic", 350),
     _of("embedding", "siglip-base", "SigLIP base", "google/siglip-base-patch16-224", 813),
     _of("embedding", "clip-vit-large", "CLIP ViT-L/14", "openai/clip-vit-large-patch14", 1710),
+    _background("isnet-general-use", "IS-Net · mask", 179),
+    _background("isnet-anime", "IS-Net anime · mask", 176),
+    _background("u2net", "U2-Net · mask", 176),
+    _background("u2netp", "U2-Net small · mask", 5),
+    _background("u2net_human_seg", "U2-Net people · mask", 176),
+    _background("silueta", "Silueta · mask", 44),
+    _background("birefnet-general", "BiRefNet · mask", 973),
+    _background("birefnet-general-lite", "BiRefNet lite · mask", 224),
+    _background("birefnet-portrait", "BiRefNet portrait · mask", 973),
 )
 MODELS: Mapping[str, TaggerModel] = {row.name: row for row in ROWS}
 DEFAULT = ROWS[0].name

@@ -48,6 +48,7 @@ class Output:
         self._changes: dict[str, list[Change]] = defaultdict(list)
         self._rows: dict[str, dict[str, dict[str, Any]]] = {}
         self._recordings: dict[str, Recording] = {}
+        self._journals: dict[str, Journal] = {}
         self._num_told: dict[str, int] = defaultdict(int)
         self._open = ExitStack()
 
@@ -135,9 +136,14 @@ class Output:
 
     def _recording(self, folder: str) -> Recording:
         if folder not in self._recordings:
-            journal = self._open.enter_context(Journal(Path(folder)))
-            self._recordings[folder] = self._open.enter_context(journal.recording(self.name, wait=False))
+            recording = self._journal(folder).recording(self.name, wait=False)
+            self._recordings[folder] = self._open.enter_context(recording)
         return self._recordings[folder]
+
+    def _journal(self, folder: str) -> Journal:
+        if folder not in self._journals:
+            self._journals[folder] = self._open.enter_context(Journal(Path(folder)))
+        return self._journals[folder]
 
     def _problems(self) -> list[Problem]:
         new: list[Problem] = []

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from backend.config.problems import UserError
 from backend.data.picture_edits import read_edited
 from taggers.base import Described, Picture, Tagger
 
+Read = Callable[[Path, str], Image.Image]
 Result = tuple[Picture, Described | UserError]
 
 
@@ -21,6 +25,7 @@ def describe(
     batch_size: int,
     num_workers: int,
     stopping: Callable[[], bool] = lambda: False,
+    read: Read = read_edited,
 ) -> Iterator[list[Result]]:
     """Yield what the model says of each picture, batch by batch, in their order. Each picture is decoded once.
 
@@ -30,6 +35,7 @@ def describe(
         batch_size: How many at once, unless the model says so itself.
         num_workers: Threads that read and scale.
         stopping: Asked before each batch; when it says so, no other is begun.
+        read: Decodes a picture that is called by a name, as RGB.
 
     Yields:
         The pictures of a batch, each with its description, or with what is wrong with its file.
@@ -41,7 +47,7 @@ def describe(
 
         def fill() -> None:
             while len(ahead) < 2 * size + num_workers and (picture := next(coming, None)) is not None:
-                ahead.append((picture, pool.submit(_prepare, tagger, picture)))
+                ahead.append((picture, pool.submit(_prepare, tagger, picture, read)))
 
         try:
             fill()
@@ -54,10 +60,10 @@ def describe(
                 future.cancel()
 
 
-def _prepare(tagger: Tagger, picture: Picture) -> Any:
+def _prepare(tagger: Tagger, picture: Picture, read: Read) -> Any:
     """Return a picture as the model takes it, or what is wrong with it: one damaged file does not end a run."""
     try:
-        return tagger.prepare(read_edited(picture.path, picture.name), picture)
+        return tagger.prepare(read(picture.path, picture.name), picture)
     except UserError as error:
         return error
 

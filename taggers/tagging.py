@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from backend.config.problems import Problem, UserError
+from backend.data.picture_edits import read_edited
 from taggers import pictures
 from taggers.base import Described, Picture, Tagger
 from taggers.config import TaggingConfig
 from taggers.findings import Findings
+from taggers.masks import Masks, read_turned
 from taggers.models import Kind
 from taggers.output import Output, Written
 from taggers.pipeline import describe
@@ -103,7 +103,8 @@ def tag(task: Task, tagger: Tagger, listener: Listener) -> None:
     Raises:
         UserError: The folders cannot be read, or nothing can be written any more.
     """
-    with Output(task.config, task.name) as output:
+    of_kind = Masks if task.kind == "background" else Output
+    with of_kind(task.config, task.name) as output:
         _Tagging(task, tagger, listener, output).run()
 
 
@@ -115,7 +116,8 @@ class _Tagging:
         self.tagger = tagger
         self.listener = listener
         self.output = output
-        self.findings = Findings(task.config.model, task.kind) if not tagger.writes_captions else None
+        looks_only = not tagger.writes_captions and task.kind != "background"
+        self.findings = Findings(task.config.model, task.kind) if looks_only else None
         self.rules = make_rules(task.config)
         self._unsaved: list[Written] = []
         self._flushed_at = time.monotonic()
@@ -142,6 +144,7 @@ class _Tagging:
             batch_size=config.batch_size,
             num_workers=config.num_workers,
             stopping=self.listener.stopping,
+            read=read_turned if self.task.kind == "background" else read_edited,
         ):
             for picture, described in batch:
                 self._put(picture, described)
@@ -169,6 +172,9 @@ class _Tagging:
     def _noted(self, picture: Picture, described: Described) -> Written:
         if self.findings is not None:
             return Written(picture, "", self.findings.put(picture, described))
+        if described.mask is not None:
+            assert isinstance(self.output, Masks), "models that make masks have an output of their own"
+            return self.output.put_mask(picture, described.mask)
         found, details = _words(described, self.tagger, self.rules)
         return self.output.put(picture, found, details)
 
@@ -202,12 +208,3 @@ def preview_row(written: Written) -> dict[str, str]:
     """Return one line of a preview as plain data."""
     picture = written.picture
     return {"path": str(picture.path), "name": picture.name, "before": written.before, "after": written.after}
-
-
-def read_preview(folder: Path) -> list[dict[str, str]]:
-    """Return the preview that a dry run left in its folder; empty when there is none."""
-    try:
-        rows = json.loads((folder / "preview.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return rows if isinstance(rows, list) else []

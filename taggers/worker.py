@@ -13,8 +13,9 @@ from backend.runs.control import Control
 from backend.runs.failures import describe
 from backend.runs.layout import RunFolder
 from taggers.config import load
-from taggers.files import get
+from taggers.kinds import get
 from taggers.kinds import load as load_tagger
+from taggers.launching import action_name
 from taggers.tagging import Listener, Task, preview_row, tag
 from taggers.teller import Teller
 
@@ -49,7 +50,7 @@ def work(run: RunFolder, teller: Teller, *, resume: bool) -> str:
     """
     config, control = load(run.config_path), Control(run.control_dir)
     teller.start()
-    task = Task(config, f"{run.name} ({run.id[: -len(run.name) - 1]})", is_resumed=resume)
+    task = Task(config, action_name(run), is_resumed=resume)
 
     def downloading(_file: str, done: int, total: int) -> None:
         teller.phase("downloading")

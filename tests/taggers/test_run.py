@@ -20,8 +20,7 @@ from backend.runs.queue import Queue, start_run
 from backend.runs.view import RunView, fold
 from backend.runs.works import TRAINING, WORKS, work_of_run
 from taggers.config import TaggingConfig, load
-from taggers.launching import new_run
-from taggers.tagging import read_preview
+from taggers.launching import new_run, read_preview
 
 MakePictures = Callable[..., Path]
 

@@ -12,6 +12,7 @@ import tiny_taggers
 from PIL import Image
 
 from backend.config.problems import Problem, UserError
+from backend.data import picture_edits
 from backend.data.sources.metadata import IMAGES
 from backend.editing.journal import Journal
 from taggers import files, pipeline
@@ -87,13 +88,13 @@ def test_transparency_is_white(tmp_path: Path) -> None:
 
 def test_no_picture_is_decoded_twice(model: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    original = pipeline.read_rgb
+    original = picture_edits.read_rgb
 
     def counted(path: Path, name: str = "") -> Image.Image:
         read.append(path)
         return original(path, name)
 
-    monkeypatch.setattr(pipeline, "read_rgb", counted)
+    monkeypatch.setattr(picture_edits, "read_rgb", counted)
     folder = make_pictures(**{f"p{number}": number for number in range(9)})
     (folder / "p3.txt").write_text("mine")
     run(model, folder, batch_size=2)
