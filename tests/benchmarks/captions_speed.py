@@ -103,6 +103,8 @@ def measure(part: str, folder: Path) -> dict[str, Any]:
         told.update(filters(library))
     if part == "batch":
         told.update(batch(library))
+    if part == "pictures":
+        told.update(pictures(library))
     told["close_seconds"] = round(timed(library.close)[0], 2)
     told["peak_mb"] = peak()
     return told
@@ -149,6 +151,26 @@ def batch(library: Any) -> dict[str, Any]:
     }
 
 
+def pictures(library: Any) -> dict[str, Any]:
+    """Measure what is done to single pictures by key, and to a thousand at once."""
+    some = range(0, len(library), max(1, len(library) // 1000))
+    told = {}
+    for name, act in {
+        "rate_one": lambda: library.rate("rate", [9], 3),
+        "rate_some": lambda: library.rate("rate", some, 4),
+        "turn_some": lambda: library.rotate("turn", some, 90),
+        "reload": library.reload_changed,
+        "trash_one": lambda: library.trash("trash", [9]),
+        "undo_one": library.undo,
+        "trash_some": lambda: library.trash("trash", some),
+        "undo_some": library.undo,
+    }.items():
+        told[f"{name}_seconds"] = round(timed(act)[0], 3)
+    while library.undo():
+        pass
+    return told
+
+
 def run(part: str, folder: Path) -> dict[str, Any]:
     """Measure a part in a process of its own."""
     environment = {**os.environ, "ATHANOR_HOME": str(folder / "home"), "PYTHONPATH": str(PROJECT)}
@@ -172,7 +194,7 @@ def main() -> None:
         folder = chosen.folder or Path(temporary)
         if not (folder / "pictures").exists():
             make(folder / "pictures", chosen.images)
-        parts = ("first", "second", "filters", "batch", "second")
+        parts = ("first", "second", "filters", "batch", "pictures", "second")
         results = [(part, run(part, folder)) for part in parts]
     results[-1] = ("after the batch", results[-1][1])
     print(json.dumps(dict(results), indent=2))
