@@ -267,27 +267,26 @@ def _plain_words(row: TaggerModel) -> Iterator[None]:
     """Say in our words what the hub's library raises."""
     from huggingface_hub import errors
 
-    place = f"{TABLE}.model"
+    place, folder = f"{TABLE}.model", str(models_dir() / row.name)
     try:
         yield
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UserError("tagger_hub_denied", place, value=row.repo) from error
     except errors.RemoteEntryNotFoundError as error:
         raise UserError("tagger_incomplete", place, value=row.repo, missing=", ".join(row.files)) from error
-    except (errors.OfflineModeIsEnabled, errors.HTTPError) as error:
-        reason = _reason(error)
-        raise UserError("tagger_offline", place, value=row.repo, reason=reason, folder=str(models_dir())) from error
+    except errors.OfflineModeIsEnabled as error:
+        raise UserError("tagger_downloads_off", place, value=row.repo, folder=folder) from error
+    except errors.HTTPError as error:
+        raise UserError("tagger_offline", place, value=row.repo, reason=_reason(error), folder=folder) from error
     except OSError as error:
         if error.errno is None:  # the hub's library: what arrived is not what was announced
-            raise UserError(
-                "tagger_offline", place, value=row.repo, reason=_reason(error), folder=str(models_dir())
-            ) from error
+            raise UserError("tagger_offline", place, value=row.repo, reason=_reason(error), folder=folder) from error
         reason = error.strerror or str(error)
-        raise UserError("file_unwritable", value=str(models_dir() / row.name), reason=reason) from error
+        raise UserError("file_unwritable", value=folder, reason=reason) from error
 
 
 def _reason(error: BaseException) -> str:
     """Return the first cause of an error in a line: that is what a user can mend."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -111,7 +111,7 @@ class QuickTagging:
     def run(self, findings: Findings) -> RunFolder | None:
         """Return the newest run on these folders, unless its outcome was read."""
         folders = self.folders(findings)
-        run = tagging_runs.newest(self.context.watch, folders) if folders else None
+        run = tagging_runs.newest(self.context.watch, folders, writes_captions=True) if folders else None
         if run is None or run.id in self._read:
             return None
         ended_at = self.context.watch.peek(run).ended_at

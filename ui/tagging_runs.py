@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backend.config.messages import translate
+from backend.config.messages import has, translate
 from backend.runs import supervisor
+from backend.runs.diagnosis import diagnose
 from backend.runs.layout import RunFolder
 from backend.runs.queue import Queue
 from backend.runs.view import RunView, Status
@@ -21,6 +22,7 @@ Data = dict[str, Any]
 # Only the newest runs are looked at: older ones have ended long ago.
 NUM_RUNS = 40
 NUM_WARNINGS = 5
+FAILED = ("failed", "crashed")
 # Kinds of models that write no captions.
 LOOKERS = ("scorer", "embedding", "background")
 
@@ -31,13 +33,20 @@ def table_of(watch: RunWatch, run: RunFolder) -> Data:
     return table if isinstance(table, dict) else {}
 
 
-def newest(watch: RunWatch, folders: Sequence[Path]) -> RunFolder | None:
-    """Return the newest run that tags pictures of these folders; previews are none."""
+def newest(watch: RunWatch, folders: Sequence[Path], *, writes_captions: bool = False) -> RunFolder | None:
+    """Return the newest run on pictures of these folders, or the newest that writes captions; previews are none."""
     for run in watch.runs()[:NUM_RUNS]:
         table = table_of(watch, run)
-        if table and not table.get("dry_run") and _meets(table.get("folders", []), folders):
+        is_meant = table and not table.get("dry_run") and not (writes_captions and kind_of(table) in LOOKERS)
+        if is_meant and _meets(table.get("folders", []), folders):
             return run
     return None
+
+
+def kind_of(table: Data) -> str:
+    """Return what a run's model is for; empty for models that are not in the list."""
+    found = models.find(str(table.get("model") or models.DEFAULT))
+    return found.kind if found else ""
 
 
 def _meets(theirs: Sequence[str], ours: Sequence[Path]) -> bool:
@@ -85,22 +94,31 @@ def told(watch: RunWatch, queue: Queue, run: RunFolder, language: str) -> Data:
         knows; `problem`: why it failed; `warnings`: what could not be described; `kind` of its model; `written`.
     """
     view, table = watch.open(run), table_of(watch, run)
-    found = models.find(str(table.get("model") or models.DEFAULT))
-    failed = view.status in ("failed", "crashed")
-    why = run_actions.explain(run, view, watch.facts(run), language) if failed else None
+    kind = kind_of(table)
     return {
         "run": run.id,
         "name": watch.facts(run).name,
         "status": view.status,
         "is_going_on": is_going_on(view.status),
-        "text": _text(view, queue, found.kind if found else "", language),
+        "text": _text(view, queue, kind, language),
         "percent": _percent(view),
-        "problem": " ".join(part for part in (why["what"], why["do"]) if part) if why else "",
+        "problem": _problem(run, view, language) if view.status in FAILED else "",
         "warnings": [run_detail.warning_text(event, language) for event in view.warnings[:NUM_WARNINGS]],
         "num_warnings": view.num_warnings,
-        "kind": found.kind if found else "",
+        "kind": kind,
         "written": view.tagged.get("written", 0),
     }
+
+
+def _problem(run: RunFolder, view: RunView, language: str) -> str:
+    """Return why a run failed, and what to do."""
+    found = diagnose(run, view)
+    if found is None:
+        return ""
+    if found.problem is not None:
+        return found.problem.text(language)
+    keys = [f"diagnosis.{found.code}.{part}" for part in ("what", "do")]
+    return " ".join(translate(key, language, **found.params) for key in keys if has(key))
 
 
 def _percent(view: RunView) -> int | None:
@@ -136,7 +154,7 @@ def _progress(view: RunView, language: str) -> str:
 
 def _outcome(view: RunView, kind: str, language: str) -> str:
     """Return what came of a run that has ended."""
-    if view.status in ("failed", "crashed"):
+    if view.status in FAILED:
         return translate("taggingrun.failed", language)
     writes = "looked" if kind in LOOKERS else "written"
     numbers = {writes: view.tagged.get("written", 0)}

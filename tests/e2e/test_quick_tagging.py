@@ -67,7 +67,7 @@ def test_one_click_tags_what_has_no_caption(
     expect(part).to_contain_text("zkz")
     keep_picture(page, "quick-tag-offer")
     part.get_by_role("button", name="Tag them").dblclick()  # starts once
-    expect(part).to_contain_text("8 captions written", timeout=60 * SECOND)
+    expect(part).to_contain_text("Captions written: 8", timeout=60 * SECOND)
     expect(part.get_by_role("button", name="Tag them")).to_have_count(0)
     assert captions_of(pictures) == [f"mine {number}" for number in range(4)] + [f"zkz, {TAGS}"] * 8
     assert len(list((app.home / "runs").glob("2*my-cats*"))) == 1
@@ -102,7 +102,7 @@ def test_it_shows_how_far_it_is_goes_on_without_the_page_and_stops(
     expect(part).to_contain_text("Tagging was stopped", timeout=60 * SECOND)
     written = len(captions_of(pictures)) - 4
     assert 0 < written < 8
-    expect(part).to_contain_text(f"{written} captions written")
+    expect(part).to_contain_text(f"Captions written: {written}")
     expect(part).to_contain_text(f"{8 - written} of 12 pictures have no caption", timeout=20 * SECOND)
     keep_picture(page, "quick-tag-stopped")
 
@@ -117,11 +117,102 @@ def test_a_tagger_that_cannot_be_had_is_told_in_plain_words(
     part.get_by_role("button", name="Tag them").click()
     alert = part.get_by_role("alert")
     expect(alert).to_contain_text("Tagging failed.", timeout=60 * SECOND)
-    expect(alert).to_contain_text("is not on this computer and could not be downloaded")
+    expect(alert).to_contain_text("is not on this computer, and downloads are switched off")
     keep_picture(page, "quick-tag-offline")
     expect(part.get_by_role("button", name="Try again")).to_be_visible()
     tiny_taggers.wd(app.home / "models" / "taggers" / "wd-vit-tagger-v3")  # as the text says
     part.get_by_role("button", name="Try again").click()
-    expect(part).to_contain_text("8 captions written", timeout=60 * SECOND)
+    expect(part).to_contain_text("Captions written: 8", timeout=60 * SECOND)
     assert len(captions_of(pictures)) == 12
     shutil.rmtree(app.home / "models" / "taggers")
+
+
+def opened(page: Page, folder: Path) -> Page:
+    page.fill("#captions-folder", str(folder))
+    page.press("#captions-folder", "Enter")
+    expect(page.locator(".caption-tile .tile-name").first).to_have_text("00.png")
+    return page
+
+
+def text_of(page: Page, name: str) -> Locator:
+    return page.locator(".caption-tile", has_text=name).locator(".tile-text")
+
+
+def test_ten_are_previewed_the_selected_are_tagged_and_all_is_taken_back(
+    app: App, open_page: OpenPage, pictures: Path, tagger: Callable[..., Path], keep_picture: KeepPicture
+) -> None:
+    tagger()
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures)
+    page.locator(".caption-tile", has_text="02.png").click()
+    page.locator(".caption-tile", has_text="05.png").click(modifiers=["Shift"])
+    page.click("#captions-tagging")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Selected pictures")).to_be_checked()
+    dialog.get_by_label("All pictures").check()
+    page.click("#captions-tagging-preview")
+    rows = dialog.locator(".tagging-preview li")
+    expect(rows).to_have_count(8, timeout=60 * SECOND)
+    expect(rows.first).to_contain_text("04.png")
+    expect(rows.first.locator("ins")).to_have_text(TAGS)
+    page.wait_for_function("document.querySelector('.tagging-preview img').naturalWidth > 0")
+    keep_picture(page, "captions-tag-preview")
+    assert len(captions_of(pictures)) == 4, "a preview writes nothing"
+    dialog.get_by_label("Selected pictures").check()
+    dialog.locator("#captions-tagging-form-on_existing-input").select_option("append")
+    page.click("#captions-tagging-start")
+    bar = page.locator(".captions-tagging")
+    expect(bar).to_contain_text("Captions written: 4", timeout=60 * SECOND)
+    expect(text_of(page, "02.png")).to_have_text(f"mine 2, {TAGS}")
+    expect(text_of(page, "05.png")).to_have_text(TAGS)
+    expect(text_of(page, "06.png")).to_have_text("no caption", ignore_case=True)
+    keep_picture(page, "captions-tag-done")
+    page.reload()
+    expect(bar).to_contain_text("Captions written: 4", timeout=20 * SECOND)
+    bar.get_by_role("button", name="Undo all of it").click()
+    expect(text_of(page, "02.png")).to_have_text("mine 2")
+    expect(text_of(page, "05.png")).to_have_text("no caption", ignore_case=True)
+    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))
+    assert captions_of(pictures) == [f"mine {number}" for number in range(4)]
+    bar.get_by_role("button", name="Close").click()
+    expect(bar).to_be_hidden()
+    assert not [run for run in (app.home / "runs").glob("2*preview*")], "previews are thrown away"
+
+
+def test_what_the_filter_shows_is_tagged_on_the_page_and_stops(
+    app: App, open_page: OpenPage, pictures: Path, tagger: Callable[..., Path], keep_picture: KeepPicture
+) -> None:
+    tagger(batch=1, work=100)
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures)
+    page.fill("#captions-filter", "untagged")
+    expect(page.locator('[data-part="counts"]')).to_contain_text("8 of 12")
+    page.click("#captions-tagging")
+    expect(page.get_by_role("radio", name="Pictures in the filter")).to_be_checked()
+    page.click("#captions-tagging-start")
+    bar = page.locator(".captions-tagging")
+    expect(bar).to_contain_text(re.compile(r"[1-7] of 8 pictures · .* left"), timeout=60 * SECOND)
+    keep_picture(page, "captions-tag-progress")
+    bar.get_by_role("button", name="Stop").click()
+    expect(bar).to_contain_text("Tagging was stopped", timeout=60 * SECOND)
+    expect(bar.get_by_role("button", name="Undo all of it")).to_be_visible()
+    expect(text_of(page, "04.png")).to_have_text(TAGS)
+
+
+def test_a_model_that_is_missing_or_wrong_is_told_where_it_is_chosen(
+    app: App, open_page: OpenPage, pictures: Path, keep_picture: KeepPicture
+) -> None:
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures)
+    page.click("#captions-tagging")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("is not on this computer, and downloads are switched off")
+    page.click("#captions-tagging-preview")
+    expect(dialog.get_by_role("alert")).to_contain_text("downloads are switched off", timeout=60 * SECOND)
+    keep_picture(page, "captions-tag-offline")
+    dialog.locator("#captions-tagging-form-general_threshold-input").fill("7")
+    page.click("#captions-tagging-start")
+    expect(dialog.locator('.field-error[role="alert"]').last).to_contain_text("7")
+    dialog.locator("#captions-tagging-form-general_threshold-input").fill("0.35")
+    page.click("#captions-tagging-start")
+    bar = page.locator(".captions-tagging")
+    expect(bar.get_by_role("alert")).to_contain_text("downloads are switched off", timeout=60 * SECOND)
+    page.keyboard.press("Escape")
+    assert len(captions_of(pictures)) == 4

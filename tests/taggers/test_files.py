@@ -141,10 +141,11 @@ def test_a_file_that_arrives_damaged_is_not_kept(tmp_path: Path, home: Path) -> 
 
 def test_offline_and_denied_are_told_in_words(tmp_path: Path, home: Path) -> None:
     nobody = "http://127.0.0.1:9"
-    for variables in ({}, {"HF_HUB_OFFLINE": "1"}):
+    off = {"HF_HUB_OFFLINE": "1"}
+    for variables, code in (({}, "tagger_offline"), (off, "tagger_downloads_off")):
         told = fetch(nobody, "wd-vit-tagger-v3", home, **variables)
-        assert told["code"] == "tagger_offline" and str(files.models_dir()) in told["text"]
-        assert fetch(nobody, "somebody/tagger", home, **variables)["code"] == "tagger_offline"
+        assert told["code"] == code and str(files.models_dir() / "wd-vit-tagger-v3") in told["text"]
+        assert fetch(nobody, "somebody/tagger", home, **variables)["code"] == code
     with serving(Hub(tmp_path, "somebody/else")) as address:
         assert fetch(address, "wd-vit-tagger-v3", home)["code"] == "tagger_hub_denied"
         assert fetch(address, "somebody/tagger", home)["code"] == "tagger_hub_denied"

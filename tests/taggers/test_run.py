@@ -155,7 +155,7 @@ def test_a_model_that_is_nowhere_is_told_in_words(
     start_run(run)
     view = finish(run)
     assert view.status == "failed" and view.error is not None
-    assert view.error["code"] == "tagger_offline"
+    assert view.error["code"] == "tagger_downloads_off"
     found = diagnose(run, view)
     assert found is not None and found.problem is not None
     assert "wd-vit-tagger-v3" in found.problem.text("zh-CN")

@@ -307,3 +307,16 @@ def test_a_caption_that_somebody_wrote_meanwhile_is_kept(model: Path, make_pictu
     tag(task, tagger, Listener())
     assert (folder / "b.txt").read_text() == "mine"
     assert task.counts == Counts(written=1, skipped=1)
+
+
+def test_only_the_pictures_that_are_named_are_tagged(model: Path, make_pictures: MakePictures) -> None:
+    folder = make_pictures(a=1, b=2, more__c=3)
+    heard = Heard()
+    assert run(model, folder, heard, pictures=["b.png", "more/c.png", "gone.png"]) == Counts(written=2, failed=1)
+    assert [(each.code, each.params) for each in heard.warnings] == [
+        ("tagging_pictures_gone", {"num": 1, "name": "gone.png"})
+    ]
+    assert not (folder / "a.txt").exists() and (folder / "more" / "c.txt").is_file()
+    with pytest.raises(UserError) as caught:
+        run(model, folder, pictures=["gone.png"])
+    assert caught.value.problem.code == "tagging_pictures_gone"

@@ -249,15 +249,6 @@ def test_thumbnails_are_kept_on_disk_and_only_of_open_folders(page: CaptionsPage
     assert captions_pictures.thumbnail(folder / "5.png", "stamp", 192)[:4] == b"RIFF"
 
 
-def test_tagging_is_a_run_in_the_queue(ask: Any, page: CaptionsPage, folder: Path) -> None:
-    page.context.queue.pause(True)
-    run = ask("tag", values={"model": "no/such", "general_threshold": "0.5", "excluded_tags": "a, b", "dry_run": True})
-    (config,) = (page.context.queue.runs_dir / run["run"]).glob("config.toml")
-    text = config.read_text(encoding="utf-8")
-    assert folder.name in text and "general_threshold = 0.5" in text and "dry_run = true" not in text
-    assert "error" in ask("tag", values={"general_threshold": "7"})
-
-
 def test_lists_of_the_user_complete_colour_and_translate(ask: Any, tmp_path: Path) -> None:
     lists = tmp_path / "home" / "tags"
     lists.mkdir(parents=True, exist_ok=True)
