@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from backend.config import paths
+from backend.config.problems import UserError
 from backend.data.index import Embedding, Index, Known, Score
+from backend.data.picture_edits import NO_EDIT, read_edit, stamped
 from taggers.base import Described, Picture
 from taggers.models import Kind
 
@@ -53,4 +56,8 @@ class Findings:
 
 
 def _key(picture: Picture) -> Key:
-    return str(picture.path), picture.stamp
+    """Return where the caption page looks: a picture that is cut in another way is another one."""
+    edit = NO_EDIT
+    with suppress(UserError):  # told when the picture is read
+        edit = read_edit(picture.path)
+    return str(picture.path), stamped(picture.stamp, edit)

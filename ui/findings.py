@@ -240,7 +240,7 @@ def dressed(found: Scan, data: DataSection) -> Scan:
     images = found.images
     if any(old != new for old, new in repeats):
         images = tuple(_repeated(record, *repeats[record.dataset]) for record in images)
-    return Scan(tuple(fresh), images, found.problems)
+    return replace(found, datasets=tuple(fresh), images=images)
 
 
 def _repeated(record: ImageRecord, old: float, new: float) -> ImageRecord:

@@ -100,7 +100,7 @@ def look(
                 raise Stopped
             chunk = new[start : start + NUM_PER_CHUNK]
             results = list(pool.map(lambda record: look_at(record, stores[record.dataset]), chunk))
-            _remember(index, chunk, results)
+            remember(index, chunk, results)
             for record, (seen_one, content) in zip(chunk, results, strict=True):
                 looks[record.location], contents[record.location] = seen_one, content
             if progress is not None:
@@ -120,7 +120,8 @@ def look_at(record: ImageRecord, store: Store) -> tuple[Looks, str]:
     return Looks(perceptual_hash(grey), sharpness(grey)), content
 
 
-def _remember(index: Index, records: Sequence[ImageRecord], results: Sequence[tuple[Looks, str]]) -> None:
+def remember(index: Index, records: Sequence[ImageRecord], results: Sequence[tuple[Looks, str]]) -> None:
+    """Keep what `look_at` told of pictures, except for errors that may pass."""
     rows: list[tuple[tuple[str, str], Looks | Content]] = []
     for record, (looks, content) in zip(records, results, strict=True):
         if not looks.error or looks.error in REMEMBERED:

@@ -249,10 +249,10 @@ class Library(PictureActions):
         Raises:
             Stopped: `stop` said so; what was done is kept.
         """
-        names, stamps = list(self.names), list(self.stamps)
+        names, stamps, edits = list(self.names), list(self.stamps), dict(self.edits)
         try:
             with Index(self.cache_dir) as index:
-                look(index, self.root, names, stamps, progress=progress, stop=stop)
+                look(index, self.root, names, stamps, edits, progress=progress, stop=stop)
         finally:
             self.forget_likeness()
 
@@ -275,7 +275,9 @@ class Library(PictureActions):
         if new.stamps != self.stamps:
             self.forget_likeness()
         self._pictures = replace(new, texts=self.texts)
-        self._edited = Edited(self._pictures)
+        edits, self._edited = self.edits, Edited(self._pictures)
+        if edits != self.edits:
+            self.forget_likeness()
         self.has_caption = np.array([stamp != "" for stamp in new.caption_stamps], bool)
         if changed:
             self._put({row: new.texts[row] for row in changed})

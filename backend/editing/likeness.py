@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.data.index import Content, Embedding, Index, Looks, Score
-from backend.data.quality import NUM_PER_CHUNK, NUM_THREADS, REMEMBERED, look_at, near_duplicates, same_content
+from backend.data.picture_edits import NO_EDIT, PictureEdit, stamped
+from backend.data.quality import NUM_PER_CHUNK, NUM_THREADS, look_at, near_duplicates, remember, same_content
 from backend.data.records import ImageRecord
 from backend.data.scan import Stopped
 from backend.data.stores import Store
@@ -76,17 +77,32 @@ class Likeness:
         return found
 
 
-def known_likeness(index: Index, root: Path, names: Sequence[str], stamps: Sequence[str]) -> Likeness:
-    """Return what the index knows of pictures, without reading any."""
+def known_likeness(
+    index: Index, root: Path, names: Sequence[str], stamps: Sequence[str], shown: Sequence[str]
+) -> Likeness:
+    """Return what the index knows of pictures, without reading any.
+
+    Args:
+        index: Knows it.
+        root: The folder.
+        names: The pictures, by their paths below it.
+        stamps: What changes with their files.
+        shown: What changes with how they look, too: turned and cut.
+    """
     locations = [f"{root}{os.sep}{name.replace('/', os.sep)}" for name in names]
-    keys = list(zip(locations, stamps, strict=True))
-    scores, looks, contents = index.find(Score, keys), index.find(Looks, keys), index.find(Content, keys)
+    keys, files = list(zip(locations, shown, strict=True)), list(zip(locations, stamps, strict=True))
+    scores, looks, contents = index.find(Score, keys), index.find(Looks, keys), index.find(Content, files)
     return Likeness(
         np.array([scores[each].score if each in scores else np.nan for each in locations], np.float32),
         [looks.get(location) for location in locations],
-        [contents[location].sha256 if location in contents else "" for location in locations],
+        [_content(contents.get(key[0]), key, stamp) for key, stamp in zip(keys, stamps, strict=True)],
         _embeddings(index.find(Embedding, keys), locations),
     )
+
+
+def _content(known: Content | None, key: tuple[str, str], stamp: str) -> str:
+    """Return what copies have in common: the hash of the bytes, and how the picture is turned and cut."""
+    return known.sha256 + key[1].removeprefix(stamp) if known else ""
 
 
 def _embeddings(found: dict[str, Embedding], locations: Sequence[str]) -> NDArray[np.float16] | None:
@@ -107,6 +123,7 @@ def look(
     root: Path,
     names: Sequence[str],
     stamps: Sequence[str],
+    edits: Mapping[int, PictureEdit],
     *,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -116,22 +133,22 @@ def look(
     Raises:
         Stopped: `stop` said so; what was done is kept.
     """
-    known = known_likeness(index, root, names, stamps)
+    shown = [stamped(stamp, edits.get(row, NO_EDIT)) for row, stamp in enumerate(stamps)]
+    known = known_likeness(index, root, names, stamps, shown)
     rows = [row for row in range(len(names)) if known.looks[row] is None or not known.contents[row]]
     store = Store()
     with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="look") as pool:
         for start in range(0, len(rows), NUM_PER_CHUNK):
             if stop is not None and stop():
                 raise Stopped
-            records = [
-                ImageRecord(0, names[row], f"{root}{os.sep}{names[row].replace('/', os.sep)}", stamps[row], 0, 0)
-                for row in rows[start : start + NUM_PER_CHUNK]
-            ]
-            for record, (looks, content) in zip(
-                records, pool.map(lambda one: look_at(one, store), records), strict=True
-            ):
-                key = (record.location, record.stamp)
-                if not looks.error or looks.error in REMEMBERED:
-                    index.remember([(key, looks), (key, Content(content))])
+            records = [_record(root, names, stamps, edits, row) for row in rows[start : start + NUM_PER_CHUNK]]
+            remember(index, records, list(pool.map(lambda one: look_at(one, store), records)))
             if progress is not None:
                 progress(min(len(rows), start + NUM_PER_CHUNK), len(rows))
+
+
+def _record(
+    root: Path, names: Sequence[str], stamps: Sequence[str], edits: Mapping[int, PictureEdit], row: int
+) -> ImageRecord:
+    location = f"{root}{os.sep}{names[row].replace('/', os.sep)}"
+    return ImageRecord(0, names[row], location, stamps[row], 0, 0, edit=edits.get(row, NO_EDIT))

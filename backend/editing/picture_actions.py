@@ -287,7 +287,10 @@ class PictureActions(Rows):
             self._pictures.edits.pop(row, None)
             if stamp:
                 self._pictures.edits[row] = (stamp, text)
+            mark = self.edit(row).mark
             self._edited.put(row, text)
+            if self.edit(row).mark != mark:
+                self.forget_likeness()
             self.version += 1
 
     # What a library does.

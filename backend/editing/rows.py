@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.data.index import Index
-from backend.data.picture_edits import EDIT_SUFFIX, NO_EDIT, PictureEdit, Size
+from backend.data.picture_edits import EDIT_SUFFIX, NO_EDIT, PictureEdit, Size, stamped
 from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import stem_of
 from backend.editing.edited import Edited
@@ -110,6 +110,13 @@ class Rows:
         """What changes with the content of each picture."""
         return self._pictures.stamps
 
+    def shown_stamps(self) -> list[str]:
+        """Return what changes whenever a picture looks different: with its content, and as it is turned and cut."""
+        stamps = list(self.stamps)
+        for row, edit in self.edits.items():
+            stamps[row] = stamped(stamps[row], edit)
+        return stamps
+
     def path(self, row: int) -> Path:
         """Return where a picture is."""
         return self.root / self.names[row]
@@ -163,7 +170,7 @@ class Rows:
         with self._lock:
             if self._likeness is None:
                 with Index(self.cache_dir) as index:
-                    self._likeness = known_likeness(index, self.root, self.names, self.stamps)
+                    self._likeness = known_likeness(index, self.root, self.names, self.stamps, self.shown_stamps())
             return self._likeness
 
     def duplicates(self) -> Mask:

@@ -66,6 +66,22 @@ def test_settings_that_change_no_picture_do_not_look_again(home: Path, draft: Dr
     assert after.plan is not None and after.plan.count.samples_per_epoch == 105
 
 
+def test_what_is_recorded_of_pictures_is_found_named_and_mended(home: Path, draft: Draft, pictures: Path) -> None:
+    folder = pictures / "3_cat"
+    finder = Finder(home / "runs")
+    settled(finder, draft)
+    Image.new("L", (64, 96), 255).save(folder / "1-masklabel.png")
+    (folder / "0.png.athanor.json").write_text("{", encoding="utf-8")
+    (folder / "2.png.athanor.json").write_text('{"version": 1, "rotate": 90}', encoding="utf-8")
+    findings = settled(finder, draft)
+    assert [(image.width, image.height) for image in findings.images] == [(64, 96), (96, 64), (64, 96), (64, 96)]
+    found = {each.problem.code: each for each in findings.findings}
+    assert found["edits_unusable"].names == (f"{pictures.name}/3_cat/0.png",)
+    assert found["edits_unusable"].fixes[0].changes == (("data.datasets[0].exclude", ["3_cat/0.png"]),)
+    assert found["masks_unused"].fixes[0].changes == (("data.datasets[0].mask", "file"),)
+    assert settled(finder, with_row(draft, mask="file")).number > findings.number
+
+
 @pytest.mark.parametrize("values", [{"recursive": True}, {"class_tokens": "a dog"}, {"caption_extension": ".caption"}])
 def test_settings_that_do_are_looked_at_again(home: Path, draft: Draft, values: Draft) -> None:
     finder = Finder(home / "runs")
