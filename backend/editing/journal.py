@@ -146,6 +146,11 @@ class Journal:
             known = [record for record in self._records.values() if record.num_changes and not record.is_gone]
             return [record.shown() for record in known[: -num - 1 : -1]]
 
+    def action(self, number: int) -> Action:
+        """Return what is known of an action by now."""
+        with self._fresh():
+            return self._records[number].shown()
+
     def changes(self, action: int) -> Iterator[Change]:
         """Yield the changes of an action, as they were recorded."""
         with self._fresh():
@@ -179,9 +184,13 @@ class Journal:
         Raises:
             UserError: The journal could not be written.
         """
-        jobs, self._jobs = self._jobs, []
-        for job in jobs:
-            job.result()
+        jobs = list(self._jobs)
+        try:
+            for job in jobs:
+                job.result()
+        finally:
+            with self._pending_lock:
+                self._jobs = [job for job in self._jobs if job not in jobs]
 
     # What follows is between the journal and its recordings.
 
@@ -245,8 +254,9 @@ class Journal:
         return self._later(lambda: self._write_files(record, changes, force, job))
 
     def _later(self, work: Callable[[], None]) -> Future[None]:
-        future = self._pool.submit(work)
-        self._jobs = [each for each in self._jobs if not each.done() or each.exception()] + [future]
+        with self._pending_lock:
+            future = self._pool.submit(work)
+            self._jobs = [each for each in self._jobs if not each.done() or each.exception()] + [future]
         return future
 
     def _write_files(self, record: Record, changes: Sequence[Change], force: bool, job: int) -> None:

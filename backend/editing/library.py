@@ -11,7 +11,7 @@ Files are written by a thread: `saving` tells how far it is, and what could not 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,6 @@ from backend.config.problems import Problem, UserError
 from backend.data.filesystems import LocalFiles
 from backend.data.index import Index
 from backend.data.picture_edits import EDIT_SUFFIX
-from backend.editing.actions import Skipped
 from backend.editing.edited import Edited
 from backend.editing.files import find_caption, is_same_text
 from backend.editing.journal import Action, Change, Journal, OnConflict
@@ -36,6 +35,9 @@ from backend.editing.presence import Presence, Visitor
 from backend.editing.tags import Mask
 
 __all__ = ["Applied", "Conflict", "Library", "Reloaded", "Saving", "Unsaved"]
+
+# What undo and redo of a journal return.
+Turned = tuple[Action, list[Change]] | None
 
 
 class Library(PictureActions):
@@ -141,15 +143,11 @@ class Library(PictureActions):
         Raises:
             FilesChangedOutside: Somebody else has changed files since; nothing was written.
         """
-        with self._lock:
-            self._ready()
-            return self._turned(self.journal.undo(on_conflict, wait=wait))
+        return self._turn(self.journal.undo, on_conflict, wait)
 
     def redo(self, on_conflict: OnConflict = "refuse", *, wait: bool = False) -> Applied | None:
         """Do again what was undone last; as `undo`."""
-        with self._lock:
-            self._ready()
-            return self._turned(self.journal.redo(on_conflict, wait=wait))
+        return self._turn(self.journal.redo, on_conflict, wait)
 
     def saving(self) -> Saving:
         """Return how far the files are behind what is shown. Conflicts are told once."""
@@ -187,6 +185,8 @@ class Library(PictureActions):
             num_done = self._num_done
             listed = self._list()
             with self._lock:
+                if self._acting:  # it takes over itself what it does
+                    return Reloaded()
                 if num_done == self._num_done:
                     return self._reloaded(listed)
 
@@ -296,32 +296,40 @@ class Library(PictureActions):
             rows = self._set(new)
         return recording.action, rows
 
-    def _turned(self, done: tuple[Action, list[Change]] | None) -> Applied | None:
-        if done is None:
-            return None
-        action, changes = done
-        others = [each for each in changes if each.kind != "text" or each.path.endswith(EDIT_SUFFIX)]
-        if others:
-            self.journal.wait()
+    def _turn(self, turn: Callable[..., Turned], on_conflict: OnConflict, wait: bool) -> Applied | None:
+        with self._act_lock:
+            with self._lock:
+                self._ready()
+                done = turn(on_conflict, wait=False)
+                if done is None:
+                    return None
+                action, changes = done
+                others = [each for each in changes if each.kind != "text" or each.path.endswith(EDIT_SUFFIX)]
+                names = [self.names[row] for row in self._set(self._turned_texts(action, changes))]
+                self._act_on(others)
+            if wait:
+                self.journal.wait()
+            found = self._done(action, others) if others else Applied(action)
+            rows = [row for name in names if (row := self.row(name)) is not None]
+            return replace(found, rows=tuple(dict.fromkeys([*rows, *found.rows])))
+
+    def _turned_texts(self, action: Action, changes: Sequence[Change]) -> dict[str, str | None]:
+        """Return the captions after an undo or redo."""
         texts = {change.path: change.after for change in changes if change.kind == "text"}
         if action.is_undone:  # what never got into its file is taken back, too
             left = [each.path for each in action.skipped if self._unsaved.pop(each.path, None)]
             texts.update((caption, self._on_disk(caption)) for caption in left)
-        names = [self.names[row] for row in self._set(texts)]
-        found = self._done(action, others, ())
-        rows = [row for name in names if (row := self.row(name)) is not None]
-        return replace(found, rows=tuple(dict.fromkeys([*rows, *found.rows])))
+        return texts
 
     def _ready(self) -> None:
         if not self.root.is_dir():
             raise UserError("caption_folder_gone", value=str(self.root))
         self._settle()
 
-    def _settle(self, others: Collection[str] = ()) -> list[Skipped]:
-        left: list[Skipped] = []
+    def _settle(self) -> None:
         for caption, outcome in self.journal.outcomes().items():
-            if caption in others:
-                left += [Skipped(caption, outcome)] if isinstance(outcome, Problem) else []
+            if caption in self._acting:
+                self._became[caption] = outcome
                 continue
             self._unsaved.pop(caption, None)
             rows = self._rows(caption)
@@ -332,7 +340,6 @@ class Library(PictureActions):
                 self._late += self._take_theirs(caption, self.texts[rows[0]])
             elif rows:
                 self._unsaved[caption] = outcome
-        return left
 
     def _conflicts(self, new: Mapping[str, str]) -> list[Conflict]:
         """Return which of some captions others have changed; theirs are taken over."""

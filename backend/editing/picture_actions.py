@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import groupby
+from itertools import compress, groupby
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -19,36 +20,35 @@ from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import stem_of
 from backend.editing.actions import Action, Change, Skipped
 from backend.editing.changing import make_folder
-from backend.editing.files import find_caption, unwritable
+from backend.editing.files import find_caption
 from backend.editing.journal import Journal
 from backend.editing.outcomes import Applied
-from backend.editing.picture_files import (
-    TRASH,
-    Group,
-    copy_suffix,
-    free_stem,
-    group_of,
-    write_copy,
-    write_mask_copy,
-)
-from backend.editing.pictures import Listed, Pictures
+from backend.editing.picture_files import TRASH, Copy, Group, copy_of, free_stem, group_of
+from backend.editing.pictures import NUM_THREADS, Listed, Pictures
 from backend.editing.relisting import companions, is_picture, relisted
 from backend.editing.rows import Rows
-
-FATAL = frozenset({"no_space", "caption_folder_gone"})
 
 
 class PictureActions(Rows):
     """The actions on pictures. They come back when all is written; what could not be is in `skipped` of the answer.
 
-    Each raises UserError `caption_folder_gone`, or what the journal raises when it cannot be written.
+    Each raises UserError `caption_folder_gone`, or what the journal raises when it cannot be written. While files are
+    written, captions may be read and edited.
     """
 
     journal: Journal
     caption_extension: str
     recursive: bool
-    # Counts, so that a listing from before an action is not taken for one of after it.
-    _num_done = 0
+
+    def __init__(self, root: Path, cache_dir: Path) -> None:
+        super().__init__(root, cache_dir)
+        # One action after the other; taken before the lock of the rows.
+        self._act_lock = threading.RLock()
+        # The files that an action is about, while it is done, and what has become of them.
+        self._acting: frozenset[str] = frozenset()
+        self._became: dict[str, str | Problem] = {}
+        # Counts, so that a listing from before an action is not taken for one of after it.
+        self._num_done = 0
 
     def edit_pictures(self, name: str, edits: Mapping[int, PictureEdit]) -> Applied:
         """Record how pictures are turned, cut and rated, in small files beside them; an empty edit removes its file.
@@ -60,28 +60,24 @@ class PictureActions(Rows):
         Raises:
             UserError: `picture_edit_misfit`: a cut was made for a picture of another size.
         """
-        with self._lock:
-            self._ready()
-            for row, edit in edits.items():
-                _check_edit(edit, self.full_size(row), self.edit_name(row))
-            changes, skipped = [], []
-            for row, edit in edits.items():
-                change = self._edit_change(row, edit)
-                if isinstance(change, Skipped):
-                    skipped.append(change)
-                elif change.before != change.after:
-                    changes.append(change)
-            return self._do(name, changes, skipped)
+        with self._act_lock:
+            with self._lock:
+                self._ready()
+                for row, edit in edits.items():
+                    _check_edit(edit, self.full_size(row), self.edit_name(row))
+                wanted = [self._edit_change(row, edit) for row, edit in edits.items()]
+            changes = [each for each in wanted if isinstance(each, Change) and each.before != each.after]
+            return self._do(name, changes, [each for each in wanted if isinstance(each, Skipped)])
 
     def rate(self, name: str, rows: Sequence[int], rating: int) -> Applied:
         """Give pictures a rating of 1 to 5; 0 takes it away."""
         assert rating in range(MAXIMUM_RATING + 1), f"no rating: {rating}"
-        with self._lock:
+        with self._act_lock:
             return self.edit_pictures(name, {row: replace(self.edit(row), rating=rating) for row in rows})
 
     def rotate(self, name: str, rows: Sequence[int], degrees: int) -> Applied:
         """Turn pictures clockwise by more degrees, a multiple of 90; their cuts turn with them."""
-        with self._lock:
+        with self._act_lock:
             return self.edit_pictures(name, {row: turned_on(self.edit(row), degrees) for row in rows})
 
     def set_mask(self, name: str, row: int, png: bytes | None) -> Applied:
@@ -96,14 +92,15 @@ class PictureActions(Rows):
             UserError: `mask_wrong`, or `mask_changed_outside`: somebody else has changed it since it was shown; it is
                 taken over, so that the next time ours is put in its place.
         """
-        with self._lock:
-            self._ready()
-            if png is not None:
-                _check_mask(png, self.full_size(row))
-            path = self.mask_name(row)
-            if self._stamp(path) != self.masks.get(row, ""):
-                self._look_at([path])
-                raise UserError("mask_changed_outside", value=path)
+        with self._act_lock:
+            with self._lock:
+                self._ready()
+                if png is not None:
+                    _check_mask(png, self.full_size(row))
+                path = self.mask_name(row)
+                if self._stamp(path) != self.masks.get(row, ""):
+                    self._look_at([path])
+                    raise UserError("mask_changed_outside", value=path)
             before = self.journal.blobs.put_file(self.root / path)
             change = Change(path, before, None if png is None else self.journal.blobs.put(png), "bytes")
             return self._do(name, [change] if change.before != change.after else [])
@@ -118,23 +115,20 @@ class PictureActions(Rows):
             rows: The pictures.
             edits: By row, edits to be used in place of those that are recorded.
         """
-        with self._lock:
-            self._ready()
-            skipped: list[Skipped] = []
+        with self._act_lock:
+            with self._lock:
+                self._ready()
+                taken: set[str] = set()
+                copies = [self._copy_of(row, (edits or {}).get(row, self.edit(row)), taken) for row in rows]
+            # Written under other names, then moved: undo moves them back there, and nothing is ever deleted.
+            with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="copies") as pool:
+                problems = list(pool.map(Copy.write, copies))
             changes: list[Change] = []
-            with self.journal.recording(name) as recording:
-                for row in rows:
-                    try:
-                        made = self._copied(row, (edits or {}).get(row, self.edit(row)))
-                    except UserError as error:
-                        skipped.append(Skipped(self.names[row], error.problem))
-                        if error.problem.code in FATAL:
-                            break
-                        continue
-                    # Written under another name, then moved: undo puts them back there, and nothing is deleted.
-                    recording.write(made)
-                    changes += made
-            return self._done(recording.action if changes else None, changes, skipped)
+            for copy, problem in zip(copies, problems, strict=True):
+                if problem is None:
+                    changes += [Change(source, source, target, "move") for source, target in self._named(copy)]
+            pairs = zip(copies, problems, strict=True)
+            return self._do(name, changes, [Skipped(copy.name, problem) for copy, problem in pairs if problem])
 
     def trash(self, name: str, rows: Sequence[int]) -> Applied:
         """Move pictures and what belongs to them to the folder .trash, where no scan looks."""
@@ -156,12 +150,14 @@ class PictureActions(Rows):
         return self._move(name, rows, lambda stem: target / stem.rpartition("/")[2])
 
     def _move(self, name: str, rows: Sequence[int], place: Callable[[str], Path]) -> Applied:
-        with self._lock:
-            self._ready()
+        with self._act_lock:
+            with self._lock:
+                self._ready()
+                groups = list(self._groups(rows))
             taken: set[str] = set()
             changes: list[Change] = []
             skipped: list[Skipped] = []
-            for group in self._groups(rows):
+            for group in groups:
                 if not group.own:
                     problem = Problem("error", "move_source_gone", "", {"value": group.stem})
                     skipped.append(Skipped(group.stem, problem))
@@ -190,26 +186,16 @@ class PictureActions(Rows):
         """Return how a change names a file."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
-    def _copied(self, row: int, edit: PictureEdit) -> list[Change]:
-        """Write the copy of a picture, and of what belongs to it, into the trash; return the moves to its place."""
-        picture = self.path(row)
-        stem = stem_of(self.names[row])
-        made = {stem + copy_suffix(self.names[row]): lambda target: write_copy(picture, edit, target)}
-        if self.has_caption[row]:
-            suffix = self.caption_name(row)[len(stem) :]
-            made[stem + suffix] = lambda target: _copy(self.root / self.caption_name(row), target)
-        if row in self.masks:
-            made[stem + MASK_SUFFIX] = lambda target: write_mask_copy(self.root / self.mask_name(row), edit, target)
-        group = Group(stem, tuple(made), (), is_whole=True)
-        wanted = f"{self.root / stem}-edited"
-        final = free_stem(group, wanted, set())
-        staged = free_stem(group, str(self.root / TRASH / final[len(str(self.root)) + 1 :]), set())
-        changes = []
-        for (name, (_, target)), write in zip(zip(made, group.targets(final), strict=True), made.values(), strict=True):
-            source = Path(staged + name[len(stem) :])
-            write(source)
-            changes.append(Change(self._place(source), self._place(source), self._place(Path(target)), "move"))
-        return changes
+    def _copy_of(self, row: int, edit: PictureEdit, taken: set[str]) -> Copy:
+        """Return how a picture is copied; `taken` are stems that others take."""
+        name = self.names[row]
+        suffix = self.caption_name(row)[len(stem_of(name)) :] if self.has_caption[row] else ""
+        return copy_of(self.root, name, edit, caption_suffix=suffix, has_mask=row in self.masks, taken=taken)
+
+    def _named(self, copy: Copy) -> Iterator[tuple[str, str]]:
+        """Yield where each file of a copy was written, and where it goes, as changes name them."""
+        for suffix in copy.suffixes:
+            yield self._place(Path(copy.staged + suffix)), self._place(Path(copy.final + suffix))
 
     def _edit_change(self, row: int, edit: PictureEdit) -> Change | Skipped:
         """Return what has to be written for an edit, or why it must not be."""
@@ -227,15 +213,34 @@ class PictureActions(Rows):
     # From here on: doing it, and taking note of what was done.
 
     def _do(self, name: str, changes: Sequence[Change], skipped: Sequence[Skipped] = ()) -> Applied:
-        action = self.journal.record(name, changes) if changes else None
+        if not changes:
+            return Applied(None, skipped=tuple(skipped))
+        self._act_on(changes)
+        try:
+            action = self.journal.record(name, changes, wait=False)
+        except UserError:
+            self._acting = frozenset()
+            raise
         return self._done(action, changes, skipped)
 
-    def _done(self, action: Action | None, changes: Sequence[Change], skipped: Sequence[Skipped]) -> Applied:
-        """Return what became of changes that are made, none of them of a caption in place."""
-        self._num_done += 1
-        left = self._settle({change.path for change in changes})
-        rows, came, went = self._look_at(place for change in changes for place in _places(change))
-        return Applied(action, rows, (), (*skipped, *left), came, went)
+    def _act_on(self, changes: Sequence[Change]) -> None:
+        self._acting = frozenset(change.path for change in changes)
+
+    def _done(self, action: Action, changes: Sequence[Change], skipped: Sequence[Skipped] = ()) -> Applied:
+        """Wait until changes are made, none of them of a caption in place; return what became of them."""
+        try:
+            self.journal.wait()
+        finally:
+            with self._lock:
+                self._num_done += 1
+                self._settle()
+                became, self._became, self._acting = self._became, {}, frozenset()
+                left = {path: problem for path, problem in became.items() if isinstance(problem, Problem)}
+                is_left = [change.path in left for change in changes]
+                failed = self._look_at(_places(changes, is_left))
+                rows, came, went = self._look_at(_places(changes, [not each for each in is_left]))
+        told = (*skipped, *(Skipped(path, problem) for path, problem in left.items()))
+        return Applied(self.journal.action(action.id), rows, (), told, failed[1] + came, failed[2] + went)
 
     def _look_at(self, places: Iterable[str]) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]:
         """Take over what some files are now.
@@ -299,8 +304,8 @@ class PictureActions(Rows):
         """See that the folder is there, and take note of what was written."""
         raise NotImplementedError
 
-    def _settle(self, others: Collection[str] = ()) -> list[Skipped]:
-        """Take note of what has become of files; return what is wrong with `others`, which are no captions."""
+    def _settle(self) -> None:
+        """Take note of what has become of files; of those that an action is about, in `_became`."""
         raise NotImplementedError
 
     def _stamp(self, name: str) -> str:
@@ -316,12 +321,14 @@ class PictureActions(Rows):
         raise NotImplementedError
 
 
-def _places(change: Change) -> tuple[str, ...]:
-    """Return where files may have come or gone."""
-    if change.kind != "move":
-        return (change.path,)
-    assert change.before and change.after, "a moved file is somewhere"
-    return change.before, change.after
+def _places(changes: Sequence[Change], is_meant: Sequence[bool]) -> Iterator[str]:
+    """Yield where files may have come or gone by some of the changes."""
+    for change in compress(changes, is_meant):
+        if change.kind != "move":
+            yield change.path
+        else:
+            assert change.before and change.after, "a moved file is somewhere"
+            yield from (change.before, change.after)
 
 
 def _check_edit(edit: PictureEdit, size: Size, name: str) -> None:
@@ -343,11 +350,3 @@ def _check_mask(png: bytes, size: tuple[int, int]) -> None:
         raise UserError("mask_wrong", value=str(error), wanted=f"{size[0]} x {size[1]}, L") from error
     if not is_right:
         raise UserError("mask_wrong", value=found, wanted=f"{size[0]} x {size[1]}, L")
-
-
-def _copy(source: Path, target: Path) -> None:
-    make_folder(target.parent)
-    try:
-        shutil.copyfile(source, target)
-    except OSError as error:
-        raise unwritable(str(target), error) from error

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from backend.config.problems import Problem, UserError
+from backend.data.filesystems import unreadable
 from backend.data.images import EXTENSIONS, in_srgb, read_mask, read_upright, to_rgb
 from backend.data.picture_edits import EDIT_SUFFIX, PictureEdit, apply_edit
 from backend.data.records import MASK_SUFFIX
@@ -86,6 +90,53 @@ def copy_suffix(name: str) -> str:
     return suffix if suffix in JPEG_SUFFIXES else ".png"
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a picture as edited, and of what belongs to it: written at the stem `staged`, to be moved to `final`.
+
+    `source` and `staged` are paths; the files of the copy have the endings `suffixes`, the picture's first.
+    """
+
+    root: Path
+    name: str
+    edit: PictureEdit
+    suffixes: tuple[str, ...]
+    staged: str
+    final: str
+
+    def write(self) -> Problem | None:
+        """Write the files; return why that failed, and none is there then."""
+        stem = self.root / stem_of(self.name)
+        try:
+            for suffix in self.suffixes:
+                target = Path(self.staged + suffix)
+                if suffix == self.suffixes[0]:
+                    write_copy(self.root / self.name, self.edit, target)
+                elif suffix == MASK_SUFFIX:
+                    write_mask_copy(Path(f"{stem}{suffix}"), self.edit, target)
+                else:
+                    _write(Path(f"{stem}{suffix}").read_bytes(), target)
+        except UserError as error:
+            problem = error.problem
+        except OSError as error:
+            problem = unreadable(str(stem), error).problem
+        else:
+            return None
+        for suffix in self.suffixes:
+            Path(self.staged + suffix).unlink(missing_ok=True)
+        return problem
+
+
+def copy_of(root: Path, name: str, edit: PictureEdit, *, caption_suffix: str, has_mask: bool, taken: set[str]) -> Copy:
+    """Return how a picture is copied: beside it, under a name that is free; `taken` as `free_stem`."""
+    stem = stem_of(name)
+    suffixes = (copy_suffix(name), *([caption_suffix] if caption_suffix else []), *([MASK_SUFFIX] if has_mask else []))
+    group = Group(stem, tuple(stem + suffix for suffix in suffixes), (), is_whole=True)
+    final = free_stem(group, f"{root / stem}-edited", taken)
+    staged = free_stem(group, str(root / TRASH / Path(final).relative_to(root)), taken)
+    return Copy(root, name, edit, suffixes, staged, final)
+
+
 def write_copy(source: Path, edit: PictureEdit, target: Path) -> None:
     """Write a picture as edited into a new file: upright, with its colour profile.
 
@@ -108,15 +159,19 @@ def write_mask_copy(source: Path, edit: PictureEdit, target: Path) -> None:
     _save(apply_edit(read_mask(source), edit), target, "PNG")
 
 
-def _save(image: Image.Image, target: Path, kind: str, **options: object) -> None:
+def _save(image: Image.Image, target: Path, kind: str, **options: Any) -> None:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    _write(buffer.getbuffer(), target)
+
+
+def _write(data: bytes | memoryview, target: Path) -> None:
+    """Write a file that is new."""
     make_folder(target.parent)
     try:
         with target.open("xb") as file:
-            image.save(file, kind, **options)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError as error:
-        raise unwritable(str(target), error) from error
     except OSError as error:
-        target.unlink(missing_ok=True)
         raise unwritable(str(target), error) from error
