@@ -31,6 +31,8 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLImageProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
@@ -42,7 +44,7 @@ from transformers import (
 )
 
 # The functions of this module that make captioners.
-CAPTIONERS = ("llava", "blip2", "florence2", "qwen")
+CAPTIONERS = ("llava", "blip2", "florence2", "qwen", "qwen3")
 SIDE, PATCH, WIDTH = 16, 8, 16
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 CHAT = (
@@ -184,6 +186,39 @@ def qwen(folder: Path) -> Path:
     sizes = {"shortest_edge": 4 * SIDE, "longest_edge": 64 * SIDE}
     images = Qwen2VLImageProcessor(patch_size=PATCH, size=sizes)
     return _saved(folder, Qwen2_5_VLForConditionalGeneration(config), images, words)
+
+
+def qwen3(folder: Path) -> Path:
+    """Make a model in the layout of Qwen3-VL."""
+    torch.manual_seed(1)
+    words = tokenizer(QWEN_CHAT, ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"))
+    place = words.convert_tokens_to_ids
+    config = Qwen3VLConfig(
+        text_config={
+            **SMALL,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "vocab_size": len(words),
+            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0},
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": WIDTH,
+            "intermediate_size": 32,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "patch_size": PATCH,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+        },
+        image_token_id=place("<|image_pad|>"),
+        video_token_id=place("<|video_pad|>"),
+        vision_start_token_id=place("<|vision_start|>"),
+        vision_end_token_id=place("<|vision_end|>"),
+    )
+    sizes = {"shortest_edge": 4 * SIDE, "longest_edge": 64 * SIDE}
+    images = Qwen2VLImageProcessor(patch_size=PATCH, size=sizes)
+    return _saved(folder, Qwen3VLForConditionalGeneration(config), images, words)
 
 
 def florence2(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from backend.config import reference
 from backend.config.messages import languages, translate
+from taggers import reference as tagging_reference
 
 STYLE = (
     "body{font:16px/1.6 system-ui,'Microsoft YaHei','Noto Sans CJK SC',sans-serif;max-width:820px;margin:32px auto;"
@@ -22,7 +23,8 @@ def page(language: str) -> str:
     """Return the whole reference in one language as HTML."""
     import markdown  # takes a moment, and is needed only when somebody reads
 
-    body = markdown.markdown(reference.to_markdown(language))
+    parts = [reference.to_markdown(language), tagging_reference.to_markdown(language)]
+    body = "".join(markdown.markdown(part, extensions=["tables"]) for part in parts)
     title = translate("expert.reference", language)
     head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{title}</title>"
     return f"<!doctype html><html lang='{language}'><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -66,13 +66,17 @@ def to_json(language: str) -> str:
 def to_markdown(language: str) -> str:
     """Return the reference as a Markdown document; every parameter has an anchor (see `anchor`)."""
     lines = [f"# {translate('reference.title', language)}", "", translate("reference.intro", language), ""]
+    return "\n".join([*lines, *sections(parameters(), language)]).rstrip() + "\n"
+
+
+def sections(items: Iterable[Parameter], language: str) -> Iterator[str]:
+    """Yield the lines of parameters, under a heading for each section."""
     section = ""
-    for item in parameters():
+    for item in items:
         if item.section != section:
             section = item.section
-            lines += [f"## {translate(f'section.{section}', language)} `[{section}]`", ""]
-        lines += _entry(item, language)
-    return "\n".join(lines).rstrip() + "\n"
+            yield from (f"## {translate(f'section.{section}', language)} `[{section}]`", "")
+        yield from _entry(item, language)
 
 
 def _entry(item: Parameter, language: str) -> Iterator[str]:

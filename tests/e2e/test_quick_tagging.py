@@ -149,11 +149,12 @@ def test_ten_are_previewed_the_selected_are_tagged_and_all_is_taken_back(
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("Selected pictures")).to_be_checked()
     dialog.get_by_label("All pictures").check()
+    dialog.locator("#captions-tagging-form-trigger_word-input").fill("abc")
     page.click("#captions-tagging-preview")
     rows = dialog.locator(".tagging-preview li")
     expect(rows).to_have_count(8, timeout=60 * SECOND)
     expect(rows.first).to_contain_text("04.png")
-    expect(rows.first.locator("ins")).to_have_text(TAGS)
+    expect(rows.first.locator("ins")).to_have_text(f"abc, {TAGS}")
     page.wait_for_function("document.querySelector('.tagging-preview img').naturalWidth > 0")
     keep_picture(page, "captions-tag-preview")
     assert len(captions_of(pictures)) == 4, "a preview writes nothing"
@@ -162,8 +163,8 @@ def test_ten_are_previewed_the_selected_are_tagged_and_all_is_taken_back(
     page.click("#captions-tagging-start")
     bar = page.locator(".captions-tagging")
     expect(bar).to_contain_text("Captions written: 4", timeout=60 * SECOND)
-    expect(text_of(page, "02.png")).to_have_text(f"mine 2, {TAGS}")
-    expect(text_of(page, "05.png")).to_have_text(TAGS)
+    expect(text_of(page, "02.png")).to_have_text(f"mine 2, abc, {TAGS}")
+    expect(text_of(page, "05.png")).to_have_text(f"abc, {TAGS}")
     expect(text_of(page, "06.png")).to_have_text("no caption", ignore_case=True)
     keep_picture(page, "captions-tag-done")
     page.reload()
@@ -187,6 +188,7 @@ def test_what_the_filter_shows_is_tagged_on_the_page_and_stops(
     expect(page.locator('[data-part="counts"]')).to_contain_text("8 of 12")
     page.click("#captions-tagging")
     expect(page.get_by_role("radio", name="Pictures in the filter")).to_be_checked()
+    page.locator("#captions-tagging-form-trigger_word-input").fill("abc")
     page.click("#captions-tagging-start")
     bar = page.locator(".captions-tagging")
     expect(bar).to_contain_text(re.compile(r"[1-7] of 8 pictures · .* left"), timeout=60 * SECOND)
@@ -194,7 +196,7 @@ def test_what_the_filter_shows_is_tagged_on_the_page_and_stops(
     bar.get_by_role("button", name="Stop").click()
     expect(bar).to_contain_text("Tagging was stopped", timeout=60 * SECOND)
     expect(bar.get_by_role("button", name="Undo all of it")).to_be_visible()
-    expect(text_of(page, "04.png")).to_have_text(TAGS)
+    expect(text_of(page, "04.png")).to_have_text(f"abc, {TAGS}")
 
 
 def test_a_model_that_is_missing_or_wrong_is_told_where_it_is_chosen(
