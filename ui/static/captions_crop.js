@@ -105,7 +105,7 @@ function cropDialog(row, facts) {
     const now = wholeBox(box, turned());
     frame.style.cssText = `left:${box.left * scale}px;top:${box.top * scale}px;width:${box.width * scale}px;height:${box.height * scale}px`;
     for (const [name, input] of Object.entries(numbers)) if (document.activeElement !== input) input.value = now[name];
-    told.textContent = words(isWhole() ? "crop.whole" : "crop.size", { width: many(now.width), height: many(now.height), angle: rotate });
+    told.textContent = [words(isWhole() ? "crop.whole" : "crop.size", { width: many(now.width), height: many(now.height) }), ...(rotate ? [words("crop.turned", { angle: rotate })] : [])].join(" \u00b7 ");
     copying.disabled = isWhole() && !rotate;
     tellFate(now);
   };
@@ -254,7 +254,7 @@ function cropDialog(row, facts) {
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
   const watcher = new ResizeObserver(fit);
   const open = () => {
-    document.body.append(dialog);
+    root.append(dialog);
     dialog.showModal();
     watcher.observe(stage);
     mark();

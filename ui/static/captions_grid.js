@@ -27,7 +27,9 @@ function inSight(around = 0) {
 
 function drawGrid() {
   const box = part("grid");
-  if (!state.info || !box.clientHeight) return;
+  if (!state.info) return;
+  // Out of sight, as in the large view: the picture that is shown is wanted all the same.
+  if (!box.clientHeight) { if (currentId() !== null) want([currentId()]); return; }
   measure();
   const num = state.ids.length;
   part("space").style.height = `${num ? rowTop(num - 1) + layout.height + GAP : 0}px`;

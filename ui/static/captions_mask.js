@@ -466,7 +466,7 @@ function maskDialog(row, facts, view, sheet) {
     el("div", { class: "dialog-foot" }, el("span", { class: "quiet" }, words("mask.help")), button(words("cancel"), () => leave(), { "data-tool": "cancel" }), saving));
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); leave(); });
   const watcher = new ResizeObserver(() => view.draw());
-  document.body.append(dialog);
+  root.append(dialog);
   dialog.showModal();
   watcher.observe(canvas);
   view.paint(sheet.mask);

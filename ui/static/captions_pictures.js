@@ -5,6 +5,7 @@ const ICONS = {
   left: ["M3.2 8.5a5 5 0 1 0 1.6-4.2M4.6 1v3.6h3.6"],
   right: ["M12.8 8.5a5 5 0 1 1-1.6-4.2M11.4 1v3.6H7.8"],
   mask: ["M8 2.2a5.8 5.8 0 1 1 0 11.6a5.8 5.8 0 1 1 0-11.6z", "M8 2.2a5.8 5.8 0 0 0 0 11.6z"],
+  eye: ["M1 8s2.6-4.5 7-4.5S15 8 15 8s-2.6 4.5-7 4.5S1 8 1 8z", "M8 6a2 2 0 1 1 0 4a2 2 0 1 1 0-4z"],
   trash: ["M2.5 4.2h11M6 4V2.3h4V4M3.9 4.2l.7 9.5h6.8l.7-9.5M6.7 6.8v4.4M9.3 6.8v4.4"],
   move: ["M1.5 13V3.5h4.2l1.5 1.8h7.3V13zM5.5 9.2h5M8.6 7.2l2 2-2 2"],
 };
@@ -72,6 +73,7 @@ function moreNode(rows, isMany) {
   const isEdited = isMany || rows.some((row) => row?.cropped || row?.rotate);
   const menu = el("details", { class: "tool-menu" }, el("summary", { title: words("tools.more"), "aria-label": words("tools.more"), class: "small-button tool-icon", "data-tool": "more" }, "\u22ef"),
     el("div", { class: "menu-list" },
+      entry(words("similar"), () => showSimilar(currentRow()), "similar", !isMany),
       entry(words("reset"), resetPictures, "reset", isEdited),
       entry(words("copy"), copyPictures, "copy", isEdited),
       entry(words("mask.remove"), removeMask, "mask-remove", !isMany && Boolean(rows[0]?.mask)),
@@ -88,14 +90,15 @@ function picturesNode() {
   const isMany = state.selected.size > 1;
   const row = isMany ? null : currentRow();
   const hasMask = Boolean(row?.mask);
-  return el("div", { class: "captions-tools picture-tools", role: "toolbar", "aria-label": words("tools") }, starsNode(rows), el("span", { class: "spacer" }),
+  return el("div", { class: "captions-tools picture-tools", role: "toolbar", "aria-label": words("tools") }, starsNode(rows),
+    el("span", { class: "tool-group" },
     row ? toolButton("crop", words("crop") + " (C)", openCrop, { "data-tool": "crop" }) : null,
     toolButton("left", words("turn.left") + " ([)", () => turnPictures(-90), { "data-tool": "turn-left" }),
     toolButton("right", words("turn.right") + " (])", () => turnPictures(90), { "data-tool": "turn-right" }),
     row ? toolButton("mask", words("mask") + " (M)", openMask, { "data-tool": "mask" }) : null,
-    hasMask ? button(words("mask.show"), () => showMasks(!masksShown), { "aria-pressed": String(masksShown), "data-tool": "mask-show", title: words("mask.show.help") + " (O)" }) : null,
+    hasMask ? toolButton("eye", words("mask.show") + " (O)", () => showMasks(!masksShown), { "aria-pressed": String(masksShown), "data-tool": "mask-show" }) : null,
     toolButton("trash", words("trash") + " (Del)", trashPictures, { "data-tool": "trash" }),
-    moreNode(rows, isMany));
+    moreNode(rows, isMany)));
 }
 
 // The mask lies over the picture: what does not count is tinted.
@@ -110,7 +113,7 @@ function layMask(picture, row, large) {
   const source = row.mask && masksShown ? maskAddress(row, large ? 1536 : 768) : "";
   if (old?.getAttribute("src") === source) return;
   old?.remove();
-  if (source) picture.append(el("img", { class: "mask-over", src: source, alt: words("mask.alt") }));
+  if (source) picture.append(el("img", { class: "mask-over", src: source, alt: words("mask.alt"), onerror: (event) => event.target.remove() }));
 }
 
 // Small signs at the foot of a tile's picture.
@@ -148,7 +151,7 @@ async function openMove() {
       el("div", { class: "with-button" }, input, el("button", { type: "button", class: "small-button", "data-browse": "captions-move-to", "data-kind": "folder" }, words("browse"))), failed),
     el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), close, { "data-tool": "cancel" }), button(words("move.apply"), () => move(input.value), { class: "main-button", id: "captions-move-apply" })));
   dialog.addEventListener("cancel", () => dialog.remove());
-  document.body.append(dialog);
+  root.append(dialog);
   dialog.showModal();
   (dialog.querySelector(".folder-card") ?? input).focus();
 }
@@ -160,12 +163,12 @@ async function openBackground() {
   if (!facts || facts.error) return;
   const close = () => { dialog.close(); dialog.remove(); };
   const failed = el("p", { class: "field-error", role: "alert", hidden: true });
-  const model = el("select", { id: "captions-background-model", "aria-label": words("background.model") }, ...facts.models.map(({ name, title, size }) => el("option", { value: name, selected: name === kept("background", "") }, `${title} \u00b7 ${size}`)));
+  const model = el("input", { type: "text", id: "captions-background-model", class: "data-search", list: "captions-backgrounds", spellcheck: "false", autocomplete: "off", value: kept("background", "") || facts.models[0]?.name || "" });
   const again = el("input", { type: "checkbox", id: "captions-background-again" });
   const start = async (event) => {
     event.currentTarget.disabled = true;
     keep("background", model.value);
-    const answer = await ask("remove_background", { ids: toText(ids), model: model.value, overwrite: again.checked });
+    const answer = await ask("remove_background", { ids: toText(ids), model: model.value.trim(), overwrite: again.checked });
     begin.disabled = false;
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";
@@ -177,11 +180,11 @@ async function openBackground() {
   const dialog = el("dialog", { class: "athanor-dialog tool-dialog small-dialog", "aria-label": words("background") },
     el("header", {}, el("strong", {}, words("background.title", { num: many(ids.length) }))),
     el("div", { class: "tool-form" }, el("p", { class: "quiet" }, words("background.help")),
-      facts.missing ? el("p", { class: "tool-missing", role: "status" }, facts.missing) : el("label", {}, words("background.model"), model),
+      facts.missing ? el("p", { class: "tool-missing", role: "status" }, facts.missing) : el("label", {}, words("background.model"), model, el("datalist", { id: "captions-backgrounds" }, ...facts.models.map(({ name, title, size }) => el("option", { value: name }, `${title} \u00b7 ${size}`)))),
       facts.missing ? null : el("label", { class: "batch-check" }, again, words("background.again")), failed),
     el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), close, { "data-tool": "cancel" }), begin));
   dialog.addEventListener("cancel", () => dialog.remove());
-  document.body.append(dialog);
+  root.append(dialog);
   dialog.showModal();
 }
 
