@@ -166,6 +166,7 @@ FIXES = {
     "memory_too_small": "memory",
     "memory_tight": "memory",
     "captions_missing": "tag",
+    "masks_unused": "masks",
 }
 
 

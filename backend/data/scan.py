@@ -128,21 +128,20 @@ class _Scanner:
         captions = read_captions(files, source.files, self.index, self.pool)
         for entry in readable:
             edit = edits.get(entry.name, NO_EDIT)
-            if isinstance(edit, PictureEdit) and not edit.fits((entry.width, entry.height)):
-                edit = UserError("picture_edit_misfit", value=entry.name + EDIT_SUFFIX)
-            if isinstance(edit, UserError):
-                source.note("edits_unusable", entry.name, edit.problem.text())
+            if edit is None or not edit.fits((entry.width, entry.height)):
+                # Trained whole it would teach what was cut away.
+                source.note("edits_unusable", entry.name)
                 continue
             entry.width, entry.height = edit.shown((entry.width, entry.height))
             if entry.caption_file is not None:
                 _take_caption(entry, captions[entry.caption_file.location], source)
             yield _record(entry, source, edit, *find_partners(entry))
 
-    def _edits(self, entries: list[Entry], source: Source) -> dict[str, PictureEdit | UserError]:
-        """Return how pictures are turned and cut, by their names, or why it cannot be told; most have nothing."""
+    def _edits(self, entries: list[Entry], source: Source) -> dict[str, PictureEdit | None]:
+        """Return how pictures are turned and cut, by their names, None where it cannot be told; most have nothing."""
         files = [entry.edit_file for entry in entries if entry.edit_file is not None]
         read = read_captions(files, source.files, self.index, self.pool) if files else {}
-        found: dict[str, PictureEdit | UserError] = {}
+        found: dict[str, PictureEdit | None] = {}
         for entry in entries:
             if entry.edit_file is not None:
                 found[entry.name] = _edit(read[entry.edit_file.location], entry.edit_file.name)
@@ -151,14 +150,14 @@ class _Scanner:
         return found
 
 
-def _edit(file: CaptionFile | UserError, name: str) -> PictureEdit | UserError:
+def _edit(file: CaptionFile | UserError, name: str) -> PictureEdit | None:
     if isinstance(file, UserError):
         _stop_where_the_store_refuses(file)
-        return file
+        return None
     try:
         return parse_edit(file.text, name)
-    except UserError as error:
-        return error
+    except UserError:  # the caption page tells what is wrong with each
+        return None
 
 
 def _stop_where_the_store_refuses(error: UserError) -> None:

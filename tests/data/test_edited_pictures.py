@@ -146,22 +146,22 @@ def test_a_recut_picture_has_a_new_place_in_the_cache_and_the_others_keep_theirs
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    "text",
     [
-        ("{not json", "damaged"),
-        ('{"version": 99}', "later version"),
-        (json.dumps({"version": 1, "crop": [0, 0, 32, 32], "size": [64, 64]}), "another size"),
+        "{not json",
+        '{"version": 99}',
+        json.dumps({"version": 1, "crop": [0, 0, 32, 32], "size": [64, 64]}),
     ],
+    ids=["damaged", "of a later version", "of a picture of another size"],
 )
-def test_pictures_whose_edits_cannot_be_used_are_left_out(draw: Any, tmp_path: Path, text: str, reason: str) -> None:
+def test_pictures_whose_edits_cannot_be_used_are_left_out(draw: Any, tmp_path: Path, text: str) -> None:
     draw("a.png", caption="a").with_name("a.png" + EDIT_SUFFIX).write_text(text, encoding="utf-8")
     draw("b.png", caption="b")
     found = look(tmp_path / "pictures")
     assert [item.name for item in found.images] == ["b.png"]
     problem = only(found)
     assert (problem.level, problem.code) == ("warning", "edits_unusable")
-    assert "a.png" in problem.text()
-    assert reason in problem.text()
+    assert problem.params["names"] == "a.png"
     (problem,) = look(tmp_path / "pictures", strict=True).problems
     assert problem.level == "error"
 

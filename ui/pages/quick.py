@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from backend.config import paths, root
 from backend.config.base import flatten
 from backend.config.problems import UserError
 from backend.config.reference import help_text, label
+from backend.data.fixes import apply_fix
 from backend.data.plan import place
 from backend.estimates import estimate_memory
 from backend.families.detect import is_hub_id
@@ -242,6 +243,10 @@ class QuickPage:
             return self._with_prompts(data)
         if fix == "tag":
             return self._after(lambda: self.tagging.start(self.finder.find(data)), data)
+        if fix == "masks":
+            findings = self.finder.find(data).findings
+            fixes = [each.fixes[0] for each in findings if each.problem.code == "masks_unused" and each.fixes]
+            return reduce(apply_fix, fixes, data)
         return self._with_tier(data, "auto")
 
     def _quality(self, findings: Findings) -> int:
