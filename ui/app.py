@@ -22,7 +22,7 @@ from ui.pages import captions, data, expert, quick, runs, settings, tensorboard
 from ui.theme import make_theme
 
 PAGES = ("train", "data", "captions", "runs", "tensorboard", "settings")
-STYLES = ("shell", "runs", "expert", "data", "captions", "captions_tools")
+STYLES = ("shell", "runs", "expert", "data", "captions", "captions_tools", "captions_search")
 FAVICON = STATIC_DIR / "favicon.svg"
 COOKIE = "athanor-language"
 YEAR = 365 * 24 * 3600

@@ -28,7 +28,9 @@ TAB_SECONDS = 15.0
 # Looking for changes from outside must not keep the disk of a large folder busy.
 LOOK_SECONDS = 3.0
 LOOK_SHARE = 20
-SORTS = ("name", "tags_most", "tags_fewest", "size_most", "size_fewest", "aspect", "caption", "rating", "score")
+SORTS = (
+    "name", "tags_most", "tags_fewest", "size_most", "size_fewest", "aspect", "caption", "rating", "score", "unusual",
+)  # fmt: skip
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 
 
@@ -82,6 +84,7 @@ class Desk:
             # The best first; what nobody has scored comes last.
             "rating": lambda: -library.ratings.astype(np.int64),
             "score": lambda: -np.nan_to_num(library.likeness().scores, nan=-np.inf),
+            "unusual": lambda: -np.nan_to_num(library.likeness().unusual(), nan=-np.inf),
         }
         if kind not in values:
             return rows.astype(np.int32)

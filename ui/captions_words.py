@@ -1,9 +1,10 @@
-"""What the caption page knows of tags: the folder's own, and the user's lists in `tags/` of the program's folder."""
+"""What the caption page knows of tags: the folder's own, and the user's lists, chosen or in `tags/` of our folder."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from backend.config.problems import Problem, UserError
 from backend.editing.autocomplete import Completer
 from backend.editing.tag_lists import TagList, plain, read_tag_list, read_translations
 from ui.captions_desk import Desk
+from ui.settings import Settings
 
 Data = dict[str, Any]
 LIST_FILE = "list.csv"
@@ -27,11 +29,18 @@ def folder() -> Path:
     return paths.home() / "tags"
 
 
+def chosen_places(settings: Settings) -> tuple[Path, Path]:
+    """Return the user's list of tags and the one of translations; they may not be there."""
+    names = ((settings.tag_list, LIST_FILE), (settings.tag_translations, TRANSLATIONS_FILE))
+    tags, translations = (paths.resolve(chosen) if chosen else folder() / name for chosen, name in names)
+    return tags, translations
+
+
 @dataclass
 class Lists:
     """The user's lists as they are on disk; `problems` say which cannot be read."""
 
-    stamp: tuple[float, float] = (-1, -1)
+    stamp: tuple[Any, ...] = ()
     known: TagList = field(default_factory=TagList)
     translations: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -53,21 +62,21 @@ class Known:
         return time.monotonic() - self.began > REST * self.seconds
 
 
-def _modified(name: str) -> float:
+def _modified(path: Path) -> float:
     try:
-        return (folder() / name).stat().st_mtime
-    except OSError:  # no list: the folder's own tags are enough
-        return 0
+        return path.stat().st_mtime
+    except OSError:  # no list: the folder's own tags are enough; one that was chosen is missed when it is read
+        return 0 if path.parent == folder() else -1
 
 
-def _read(stamp: tuple[float, float]) -> Lists:
+def _read(tags: Path, translations: Path, stamp: tuple[Any, ...]) -> Lists:
     lists = Lists(stamp)
     try:
-        lists.known = read_tag_list(folder() / LIST_FILE) if stamp[0] else lists.known
+        lists.known = read_tag_list(tags) if _modified(tags) else lists.known
     except UserError as error:
         lists.problems.append(error.problem)
     try:
-        lists.translations = read_translations(folder() / TRANSLATIONS_FILE) if stamp[1] else {}
+        lists.translations = read_translations(translations) if _modified(translations) else {}
     except UserError as error:
         lists.problems.append(error.problem)
     return lists
@@ -76,7 +85,9 @@ def _read(stamp: tuple[float, float]) -> Lists:
 class Words:
     """Knows what tags mean, and what was probably meant; made anew when captions or lists change."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Callable[[], tuple[Path, Path]]) -> None:
+        """`places` returns where the lists of tags and of translations are now."""
+        self._places = places
         self._lock = threading.Lock()
         self._lists = Lists()
         self._known: dict[str, Known] = {}
@@ -84,9 +95,10 @@ class Words:
     def lists(self) -> Lists:
         """Return the user's lists."""
         with self._lock:
-            stamp = (_modified(LIST_FILE), _modified(TRANSLATIONS_FILE))
+            places = self._places()
+            stamp = (*places, *map(_modified, places))
             if stamp != self._lists.stamp:
-                self._lists = _read(stamp)
+                self._lists = _read(*places, stamp)
             return self._lists
 
     def _at(self, desk: Desk) -> Known:

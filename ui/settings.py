@@ -26,6 +26,9 @@ class Settings(BaseModel):
     hub_endpoint: str = ""
     tier: Literal["basic", "advanced", "experimental"] = "basic"
     last_folder: str = ""
+    # CSV files of the caption page: tags with their kinds and counts, and what tags are called in another language.
+    tag_list: str = ""
+    tag_translations: str = ""
 
 
 class SettingsFile:

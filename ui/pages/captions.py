@@ -12,20 +12,18 @@ import numpy as np
 
 from backend.config import paths
 from backend.config.problems import UserError
-from backend.editing.filter import And, Everything, FilterError, Not, Term, parse
 from backend.editing.journal import FilesChangedOutside
 from backend.editing.library import Applied
-from backend.editing.matching import evaluate
 from backend.editing.operations import context_of, edits
-from backend.editing.patterns import Pattern
-from backend.editing.tag_statistics import implications
 from taggers.config import TABLE
-from ui import captions_tagging, captions_view, quick_plan
+from ui import captions_search, captions_tagging, captions_view, quick_plan
 from ui.captions_batch import described, name_of, operation_of
 from ui.captions_desk import SORTS, Desk, Edit
 from ui.captions_requests import answered, at_desk
-from ui.captions_texts import EXAMPLES, TEXTS
-from ui.captions_words import Words, folder
+from ui.captions_search import Searching, num_unseen, rows_of
+from ui.captions_texts import EXAMPLES, TEXTS, TOOL_TEXTS
+from ui.captions_tools import PictureTools
+from ui.captions_words import Words, chosen_places
 from ui.markup import plain, script
 from ui.pages import expert
 
@@ -34,20 +32,17 @@ if TYPE_CHECKING:
 
 Data = dict[str, Any]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
-NUM_TAGS = 300
-NUM_COMMON = 200
 NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
-NUM_HINTS = 100
 
 
-class CaptionsPage:
+class CaptionsPage(PictureTools):
     """What the page's script asks for. A request names the folder and the generation of its rows."""
 
     def __init__(self, context: AppContext) -> None:
         self.context = context
         self.desks = context.services.desks
-        self.tag_words = Words()
+        self.tag_words = Words(lambda: chosen_places(context.settings.get()))
 
     @answered
     def places(self, _request: Data) -> Data:
@@ -85,7 +80,8 @@ class CaptionsPage:
         if problem:
             return {"problem": problem}
         rows = desk.order(mask, str(request["sort"]))
-        return {"ids": captions_view.packed(rows), "version": desk.version, "problem": None}
+        unseen = num_unseen(desk, str(request["filter"]))
+        return {"ids": captions_view.packed(rows), "version": desk.version, "problem": None, "unseen": unseen}
 
     @at_desk
     def rows(self, desk: Desk, request: Data) -> Data:
@@ -136,7 +132,9 @@ class CaptionsPage:
             key = "captionpage.nothing_to_undo" if kind == "undo" else "captionpage.nothing_to_redo"
             return {"done": t(key), "touched": [], **self._told(desk)}
         key = "captionpage.undone" if kind == "undo" else "captionpage.redone"
-        return {"done": t(key, name=applied.action.name), **self._touched(applied.rows), **self._told(desk)}
+        at = applied.came[0] if applied.came else ""
+        done = t(key, name=applied.action.name)
+        return {"done": done, "at": at, **self._touched(applied.rows), **self._told(desk)}
 
     @at_desk
     def find(self, desk: Desk, request: Data) -> Data:
@@ -208,13 +206,6 @@ class CaptionsPage:
             raise UserError("caption_filter_wrong", value=str(problem["text"]))
         return mask
 
-    @at_desk
-    def tag(self, desk: Desk, request: Data) -> Data:
-        """Start a tagger on the folder."""
-        run = captions_tagging.start(self.context.queue, desk.library.root, request["values"])
-        self.context.watch.forget(run.id)
-        return {"run": run.id}
-
     # What the other methods share.
 
     def _told(self, desk: Desk) -> Data:
@@ -224,6 +215,7 @@ class CaptionsPage:
         actions = desk.library.journal.history(captions_view.NUM_ACTIONS)
         return {
             "version": desk.version,
+            "generation": desk.generation,
             "conflicts": captions_view.conflict_data(desk.conflicts.values()),
             "history": captions_view.history_data(actions, self.context.language),
             "pending": saving.num_pending,
@@ -236,14 +228,7 @@ class CaptionsPage:
 
     def _mask(self, desk: Desk, request: Data) -> tuple[Mask | None, Data | None]:
         """Return which rows the filter takes (None: all), or what is wrong with it and where."""
-        try:
-            node = parse(str(request["filter"]))
-            if isinstance(node, Everything):
-                return None, None
-            return evaluate(node, desk.library, captions_view.counter_of(self.context.draft.data)), None
-        except FilterError as error:
-            text = error.problem.text(self.context.language)
-            return None, {"position": error.position, "length": error.length, "text": text}
+        return rows_of(self.context, desk, str(request["filter"]))
 
     def _rows(self, desk: Desk, rows: Sequence[int]) -> list[Data]:
         library = desk.library
@@ -269,53 +254,6 @@ class CaptionsPage:
         return told
 
     @at_desk
-    def hints(self, desk: Desk, _request: Data) -> Data:
-        """Return what looks forgotten: tags that nearly always go with another, and the captions where one lacks."""
-        t = self.context.t
-        found = [each for each in implications(desk.library.tags) if each.num_without][:NUM_HINTS]
-        hints = [
-            {
-                "text": t("captionpage.hint", tag=each.tag, implied=each.implied, num=each.num_without),
-                "filter": str(And((Term("tag", Pattern.of(each.tag)), Not(Term("tag", Pattern.of(each.implied)))))),
-            }
-            for each in found
-        ]
-        problems = [problem.text(self.context.language) for problem in self.tag_words.lists().problems]
-        return {"hints": hints, "problems": problems, "lists": t("captionpage.lists", folder=str(folder()))}
-
-    @at_desk
-    def tags(self, desk: Desk, request: Data) -> Data:
-        """Return a page of the tags of the folder, with how often each is there and among those that match."""
-        library = desk.library
-        mask, problem = self._mask(desk, request)
-        table = library.tags
-        every = table.counts()
-        shown = every if mask is None else table.counts(mask)
-        wanted = str(request["search"]).casefold()
-        numbers = [int(n) for n in np.flatnonzero(every) if wanted in table.folded[n]]
-        orders: dict[str, Callable[[int], Any]] = {
-            "name": lambda n: table.folded[n],
-            "shown": lambda n: (-shown[n], -every[n], table.folded[n]),
-            "rare": lambda n: (every[n], table.folded[n]),
-        }
-        numbers.sort(key=orders.get(str(request["sort"]), lambda n: (-every[n], table.folded[n])))
-        offset = int(request.get("offset", 0))
-        page = [
-            [word, int(every[n]), int(shown[n]), self.tag_words.category(word), self.tag_words.translation(word)]
-            for n in numbers[offset : offset + NUM_TAGS]
-            if (word := table.words[n])
-        ]
-        return {"tags": page, "num": int(np.count_nonzero(every)), "num_found": len(numbers)}
-
-    @at_desk
-    def common(self, desk: Desk, request: Data) -> Data:
-        """Return the most frequent tags of the selected pictures."""
-        library = desk.library
-        counts = library.tags.counts(captions_view.mask_of(str(request["ids"]), len(library)))
-        order = np.argsort(-counts, kind="stable")[:NUM_COMMON]
-        return {"tags": [[library.tags.words[n], int(counts[n])] for n in order if counts[n]]}
-
-    @at_desk
     def complete(self, desk: Desk, request: Data) -> Data:
         """Return what a typed beginning may mean, the most frequent first."""
         return {"tags": self.tag_words.complete(desk, str(request["text"]).strip(), NUM_SUGGESTED)}
@@ -328,12 +266,11 @@ def props(context: AppContext) -> Data:
         # What fields.js needs for the form of the taggers.
         "texts": {name: t(f"expert.{name}") for name in expert.TEXTS},
         "schema": {"facts": {}},
-        "words": {name: t(f"captionpage.{name}") for name in TEXTS},
+        "words": {name: t(f"captionpage.{name}") for name in (*TEXTS, *TOOL_TEXTS, *captions_search.TEXTS)},
         "tagging": {
             "table": TABLE,
             "fields": captions_tagging.fields(context.language),
             "models": captions_tagging.known_models(),
-            "trigger_word": "",
         },
         "language": context.language,
         "operations": described(t),
@@ -345,14 +282,23 @@ def props(context: AppContext) -> Data:
 def build(context: AppContext) -> None:
     """Lay out the page: one widget, filled by its script."""
     page = CaptionsPage(context)
+    search = Searching(context, page.tag_words)
+    tagging = captions_tagging.TaggingTools(context, page._scope)
     methods: tuple[Callable[..., Data], ...] = (
         page.places, page.open, page.view, page.rows, page.edit, page.settle, page.retry, page.undo, page.redo,
-        page.find, page.poll, page.tags, page.common, page.complete, page.preview, page.apply,
-        page.tag, page.hints,
+        page.find, page.poll, page.complete, page.preview, page.apply,
+        tagging.tag, tagging.tag_facts, tagging.tag_preview, tagging.tag_stop, tagging.tagging_state,
+        search.tags, search.common, search.hints, search.together, search.tag_lists, search.look_closely,
+        search.likeness, search.look_run,
+        page.picture_facts, page.crop_fate, page.edit_picture, page.rate_pictures, page.turn_pictures,
+        page.reset_pictures, page.copy_pictures, page.save_mask, page.use_masks, page.trash_pictures,
+        page.move_pictures, page.background_facts, page.remove_background,
     )  # fmt: skip
     scripts = (
         "conditions.js", "fields.js", "captions_store.js", "captions_grid.js", "captions_editor.js", "captions_tags.js",
-        "captions_batch.js", "captions_tagging.js", "captions.js",
+        "captions_likeness.js",
+        "captions_batch.js", "captions_tagging.js", "captions_pictures.js", "captions_crop.js", "captions_mask.js",
+        "captions.js",
     )  # fmt: skip
     gr.HTML(
         props(context),

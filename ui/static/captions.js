@@ -24,7 +24,7 @@ function showFilterError(problem) {
   if (!problem) return;
   const text = state.filter;
   const { position, length } = problem;
-  box.replaceChildren(el("code", {}, text.slice(0, position), el("mark", {}, text.slice(position, position + Math.max(1, length)) || "\u2009"), text.slice(position + Math.max(1, length))), el("span", {}, problem.text));
+  box.replaceChildren(el("code", {}, text.slice(0, position), el("mark", {}, text.slice(position, position + Math.max(1, length)) || "\u2009"), text.slice(position + Math.max(1, length))), el("span", {}, problem.text), ...[remedyNode(problem.remedy)].filter(Boolean));
 }
 
 function drawHead() {
@@ -48,7 +48,7 @@ function filterNode() {
   const size = el("select", { "aria-label": words("tile_size"), onchange: (event) => { tileSize = Number(event.target.value); keep("size", tileSize); drawGrid(); showPosition(state.at); } }, ...SIZES.map((each, at) => el("option", { value: each, selected: each === tileSize }, words("size." + "smlx"[at]))));
   return el("div", { class: "captions-filter" },
     el("div", { class: "filter-row" }, input, toggle),
-    el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), help,
+    el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), lookingNode(), help,
     el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
 }
 
@@ -67,6 +67,7 @@ function headNode() {
 function build() {
   root.replaceChildren(
     headNode(),
+    el("div", { class: "captions-tagging", "data-part": "tagging", hidden: true }),
     el("div", { class: "captions-note", role: "status", "data-part": "note", hidden: true }),
     el("div", { class: "captions-empty", "data-part": "empty", hidden: true }),
     el("div", { class: "captions-panes", "data-part": "panes", role: "group", "aria-label": words("panes") }, ...["grid", "side", "tags"].map((name) => el("button", { type: "button", class: "small-button", "data-go": name, onclick: () => showPane(name) }, words("pane." + name)))),
@@ -240,4 +241,5 @@ root.addEventListener("paste", (event) => {
   pasteInto(event.clipboardData.getData("text/plain"));
 });
 const polling = setInterval(() => (element.isConnected ? poll() : clearInterval(polling)), 3000);
+const taggingWatch = setInterval(() => (element.isConnected ? watchTagging() : clearInterval(taggingWatch)), 1000);
 if (document.body.dataset.page === "captions") start();

@@ -170,6 +170,7 @@ async function look({ stay = true } = {}) {
   if (!answer || answer.error) return;
   showFilterError(answer.problem);
   if (answer.problem) return;
+  showUnseen(answer.unseen);
   state.ids = toNumbers(answer.ids);
   state.viewVersion = answer.version;
   state.version = answer.version;

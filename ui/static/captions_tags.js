@@ -1,11 +1,14 @@
 // The tags of the whole folder with their counts: to filter by, to add, to rename, delete and merge everywhere.
-const tagList = { search: "", sort: kept("tagsort", "count"), click: kept("tagclick", "filter"), chosen: new Set(), offset: 0, answer: null };
+const tagList = { search: "", sort: kept("tagsort", "count"), click: kept("tagclick", "filter"), chosen: new Set(), offset: 0, answer: null, fewer: "", open: "", together: null };
 const quoted = (tag) => `tag:"${tag.replace(/[\\*?"\u201c\u201d]/g, "\\$&")}"`;
 
+let tagsTicket = 0;
 async function loadTags(offset = 0) {
   if (!state.info || document.body.dataset.page !== "captions") return;
-  const answer = await ask("tags", { filter: state.filter, search: tagList.search, sort: tagList.sort, offset, ids: state.selected.size > 1 ? toText(state.selected) : "" });
-  if (!answer?.tags) return;
+  const mine = ++tagsTicket;
+  const answer = await ask("tags", { filter: state.filter, search: tagList.search, sort: tagList.sort, fewer: Number(tagList.fewer) || 0, offset });
+  if (!answer?.tags || mine !== tagsTicket) return;
+  if (likeness.folder !== state.folder) loadLikeness();
   tagList.answer = offset && tagList.answer ? { ...answer, tags: [...tagList.answer.tags, ...answer.tags] } : answer;
   drawTags();
 }
@@ -33,8 +36,41 @@ function tagRow([tag, all, shown, category, translation]) {
     el("span", {}, tag), translation ? el("small", {}, translation) : null, el("b", {}, shown === all ? many(all) : `${many(shown)} / ${many(all)}`));
   return el("li", { class: `${inFilter} ${chosen ? "is-chosen" : ""}` },
     el("input", { type: "checkbox", "aria-label": words("tags.choose", { tag }), checked: chosen, onchange: () => chooseTag(tag) }), main,
-    iconButton("\u2212", words("tags.without", { tag }), () => filterBy(tag, true), { class: "small-button tag-not" }));
+    iconButton("&", words("together.open", { tag }), () => openTogether(tag), { class: "small-button tag-not", "aria-expanded": String(tagList.open === tag), "data-tool": "together" }),
+    iconButton("\u2212", words("tags.without", { tag }), () => filterBy(tag, true), { class: "small-button tag-not" }),
+    tagList.open === tag ? togetherNode(tag) : null);
 }
+
+// What stands beside a tag: a click shows the pictures with both.
+async function openTogether(tag) {
+  tagList.open = tagList.open === tag ? "" : tag;
+  tagList.together = null;
+  drawTags();
+  if (!tagList.open) return;
+  const answer = await ask("together", { tag });
+  if (!answer?.tags || tagList.open !== tag) return;
+  tagList.together = answer;
+  drawTags();
+}
+
+function togetherNode(tag) {
+  const { together } = tagList;
+  if (!together) return el("p", { class: "together quiet" }, "\u2026");
+  const both = (other) => setFilter(`${quoted(tag)} and ${quoted(other)}`);
+  const percent = (share) => `${(100 * share).toLocaleString(props.value.language, { maximumFractionDigits: share < 0.1 ? 1 : 0 })} %`;
+  const rows = together.tags.map(([other, count, share, translation, always]) => el("li", {}, el("button", { type: "button", class: "tag-main" + (always ? " is-always" : ""), "data-both": other, title: words(always ? "together.always" : "together.both", { tag, other }), onclick: () => both(other) },
+    el("span", {}, other), translation ? el("small", {}, translation) : null, el("b", {}, `${many(count)} \u00b7 ${percent(share)}`))));
+  return el("div", { class: "together" }, el("p", { class: "quiet" }, words(rows.length ? "together" : "together.none", { tag })), rows.length ? el("ul", {}, ...rows) : null);
+}
+
+// Tags that only few pictures have: often mistyped.
+function setFewer(value) {
+  tagList.fewer = value;
+  tagList.chosen.clear();
+  loadTags();
+}
+const fewerNode = () => el("label", { class: "tag-fewer" }, words("tags.fewer"), el("input", { type: "number", min: "1", class: "data-search", id: "captions-tag-fewer", "aria-label": words("tags.fewer.label"), oninput: later(200, (event) => setFewer(event.target.value)) }), words("tags.fewer.pictures"),
+  button(words("tags.fewer.show"), () => setFilter(`rarest: < ${Number(tagList.fewer)}`), { "data-part": "fewer-show", hidden: true, title: words("tags.fewer.show.help") }));
 
 function chooseTag(tag) {
   if (!tagList.chosen.delete(tag)) tagList.chosen.add(tag);
@@ -82,7 +118,9 @@ function drawTags() {
   part("tags-more").hidden = answer.tags.length >= answer.num_found;
   part("tags-tools").replaceChildren(...(chosen.size
     ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.delete"), () => changeTags("merge", { tags: [...chosen], into: "" }), { "data-tool": "delete" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); })]
+    : Number(tagList.fewer) && answer.tags.length ? [button(words("tags.choose_listed"), () => { answer.tags.forEach(([tag]) => chosen.add(tag)); drawTags(); }, { "data-tool": "choose-listed" })]
     : [el("span", { class: "quiet" }, words("tags.help." + tagList.click))]));
+  part("fewer-show").hidden = !(Number(tagList.fewer) && answer.num_found);
 }
 
 // What looks forgotten is worked out when somebody wants to see it.
@@ -92,22 +130,23 @@ async function loadHints() {
   const answer = await ask("hints");
   if (!answer?.hints) return;
   const rows = answer.hints.map((hint) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => setFilter(hint.filter) }, hint.text)));
-  part("hint-list").replaceChildren(...answer.problems.map((text) => el("p", { class: "field-error" }, text)),
-    rows.length ? el("ul", {}, ...rows) : el("p", { class: "quiet" }, words("hints.none")), el("p", { class: "quiet" }, answer.lists));
+  part("hint-list").replaceChildren(rows.length ? el("ul", {}, ...rows) : el("p", { class: "quiet" }, words("hints.none")));
 }
 
 function tagsNode() {
   const choice = (name, value, options, changed) => el("select", { "aria-label": words("tags." + name), onchange: (event) => changed(event.target.value) }, ...options.map((option) => el("option", { value: option, selected: option === value }, words(`tags.${name}.${option}`))));
   const search = later(150, (text) => { tagList.search = text; loadTags(); });
   return el("section", { class: "captions-left", "data-pane": "tags", "aria-label": words("tags.all") },
-    el("header", { class: "pane-head" }, el("strong", {}, words("tags.all")), el("small", { "data-part": "tags-num" })),
+    el("header", { class: "pane-head" }, el("strong", {}, words("tags.all")), el("small", { "data-part": "tags-num" }), el("span", { class: "spacer" }), button(words("lists.open"), openLists, { "data-tool": "lists", title: words("lists") })),
     el("input", { type: "search", class: "data-search", id: "captions-tag-search", placeholder: words("tags.search"), "aria-label": words("tags.search"), oninput: (event) => search(event.target.value.trim()) }),
     el("div", { class: "captions-tools" },
       choice("sort", tagList.sort, ["count", "name", "shown", "rare"], (value) => { tagList.sort = value; keep("tagsort", value); loadTags(); }),
       choice("click", tagList.click, ["filter", "add"], (value) => { tagList.click = value; keep("tagclick", value); drawTags(); })),
+    fewerNode(),
     el("div", { class: "captions-tools tag-tools", "data-part": "tags-tools" }),
     el("ul", { class: "all-tags", "data-part": "tags" }),
     button(words("tags.more"), () => loadTags(tagList.answer.tags.length), { "data-part": "tags-more", hidden: true }),
     el("details", { class: "tag-hints", "data-part": "hints", ontoggle: loadHints }, el("summary", {}, words("hints")), el("div", { "data-part": "hint-list" })),
+    likenessNode(),
     el("label", { class: "highlight-box" }, words("highlight"), el("input", { type: "text", class: "data-search", id: "captions-highlight", value: state.highlight, placeholder: words("highlight.hint"), spellcheck: "false", oninput: (event) => { state.highlight = event.target.value; keep("highlight", state.highlight); drawTags(); drawEditor(true); } })));
 }

@@ -1,0 +1,281 @@
+"""What the caption page tells of tags and pictures beyond captions: which tags go together, what is alike, scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backend.data import scan
+from backend.editing.filter import And, Everything, FilterError, Flag, Node, Not, Or, Term, parse
+from backend.editing.matching import evaluate
+from backend.editing.patterns import Pattern
+from backend.editing.tag_statistics import implications, implied_by, together_with
+from backend.editing.tags import Mask
+from backend.runs.layout import RunFolder
+from taggers import models
+from taggers.config import parse as tagging_config
+from taggers.launching import new_run, to_download
+from ui import background, captions_view, tagging_runs, wording
+from ui.background import Cancelled, Job, Progress, Slot
+from ui.captions_desk import Desk
+from ui.captions_requests import at_desk
+from ui.captions_words import Words, folder
+
+if TYPE_CHECKING:
+    from ui.context import AppContext
+
+Data = dict[str, Any]
+NUM_TAGS = 300
+NUM_COMMON = 200
+NUM_TOGETHER = 30
+NUM_HINTS = 100
+# Locale keys behind "captionpage.".
+TEXTS = (
+    "together", "together.none", "together.open", "together.both", "together.always", "tags.fewer",
+    "tags.fewer.label", "tags.fewer.pictures", "tags.fewer.show", "tags.fewer.show.help", "tags.choose_listed",
+    "unseen", "look", "look.rest", "looking", "stop", "score.open", "likeness", "likeness.looks", "likeness.scorer",
+    "likeness.embedding", "likeness.model", "known.looks", "known.scorer", "known.embedding", "start.scorer",
+    "start.embedding", "show.dup", "similar", "sort.unusual", "sort.rating", "sort.score", "lists", "lists.open",
+    "lists.found", "lists.folder", "lists.usual", "lists.tag_list", "lists.tag_list.help", "lists.tag_translations",
+    "lists.tag_translations.help",
+)  # fmt: skip
+# Models that look at pictures without writing captions.
+LOOKERS = ("scorer", "embedding")
+# Problems of a filter that looking at the pictures solves.
+TO_LOOK = {"filter_not_looked": "looks", "filter_not_scored": "scorer"}
+
+
+def rows_of(context: AppContext, desk: Desk, text: str) -> tuple[Mask | None, Data | None]:
+    """Return which rows a filter takes (None: all), or what is wrong with it, where, and what would help."""
+    try:
+        node = parse(text)
+        if isinstance(node, Everything):
+            return None, None
+        return evaluate(node, desk.library, captions_view.counter_of(context.draft.data)), None
+    except FilterError as error:
+        return None, {
+            "position": error.position,
+            "length": error.length,
+            "text": error.problem.text(context.language),
+            "remedy": TO_LOOK.get(error.code, ""),
+        }
+
+
+def num_unseen(desk: Desk, text: str) -> int:
+    """Return how many pictures a filter for look-alikes knows nothing of: they came after the others were looked at."""
+    if not _asks_for_looks(parse(text)):
+        return 0
+    return len(desk.library) - desk.library.likeness().num_looked
+
+
+def _asks_for_looks(node: Node) -> bool:
+    match node:
+        case Not(inner):
+            return _asks_for_looks(inner)
+        case And(nodes) | Or(nodes):
+            return any(map(_asks_for_looks, nodes))
+        case Flag(key):
+            return key == "dup"
+        case Term(key):
+            return key == "similar"
+    return False
+
+
+class Searching:
+    """What the page's script asks for of tags, look-alikes and scores."""
+
+    def __init__(self, context: AppContext, words: Words) -> None:
+        self.context = context
+        self.desks = context.services.desks
+        self.tag_words = words
+        self._looks: dict[str, Slot[bool]] = {}
+        # Runs whose findings were taken over.
+        self._taken: set[str] = set()
+
+    @at_desk
+    def tags(self, desk: Desk, request: Data) -> Data:
+        """Return a page of the tags of the folder, with how often each is there and among those that match."""
+        mask, _ = rows_of(self.context, desk, str(request["filter"]))
+        table = desk.library.tags
+        every = table.counts()
+        shown = every if mask is None else table.counts(mask)
+        wanted, fewer = str(request["search"]).casefold(), int(request.get("fewer") or 0)
+        is_listed = every > 0 if not fewer else (every > 0) & (every < fewer)
+        numbers = [int(n) for n in np.flatnonzero(is_listed) if self._means(table.folded[n], table.words[n], wanted)]
+        orders = {
+            "name": lambda n: table.folded[n],
+            "shown": lambda n: (-shown[n], -every[n], table.folded[n]),
+            "rare": lambda n: (every[n], table.folded[n]),
+        }
+        numbers.sort(key=orders.get(str(request["sort"]), lambda n: (-every[n], table.folded[n])))
+        offset = int(request.get("offset", 0))
+        page = [
+            [word, int(every[n]), int(shown[n]), self.tag_words.category(word), self.tag_words.translation(word)]
+            for n in numbers[offset : offset + NUM_TAGS]
+            if (word := table.words[n])
+        ]
+        return {"tags": page, "num": int(np.count_nonzero(every)), "num_found": len(numbers)}
+
+    def _means(self, folded: str, word: str, wanted: str) -> bool:
+        """Tell whether a tag has what is searched for in it, or in its translation."""
+        return wanted in folded or (bool(wanted) and wanted in self.tag_words.translation(word).casefold())
+
+    @at_desk
+    def common(self, desk: Desk, request: Data) -> Data:
+        """Return the most frequent tags of the selected pictures."""
+        library = desk.library
+        counts = library.tags.counts(captions_view.mask_of(str(request["ids"]), len(library)))
+        order = np.argsort(-counts, kind="stable")[:NUM_COMMON]
+        return {"tags": [[library.tags.words[n], int(counts[n])] for n in order if counts[n]]}
+
+    @at_desk
+    def together(self, desk: Desk, request: Data) -> Data:
+        """Return what stands beside a tag: tag, in how many captions both are, their share of its own, translation."""
+        tag = str(request["tag"])
+        table = desk.library.tags
+        implied = {each.implied for each in implied_by(table, tag)}
+        found = [
+            [each.tag, each.count, round(each.share, 4), self.tag_words.translation(each.tag), each.tag in implied]
+            for each in together_with(table, tag, num=NUM_TOGETHER)
+        ]
+        return {"tag": tag, "tags": found}
+
+    @at_desk
+    def hints(self, desk: Desk, _request: Data) -> Data:
+        """Return what looks forgotten: tags that nearly always go with another, and the captions where one lacks."""
+        t = self.context.t
+        found = [each for each in implications(desk.library.tags) if each.num_without][:NUM_HINTS]
+        hints = [
+            {
+                "text": t("captionpage.hint", tag=each.tag, implied=each.implied, num=each.num_without),
+                "filter": str(And((Term("tag", Pattern.of(each.tag)), Not(Term("tag", Pattern.of(each.implied)))))),
+            }
+            for each in found
+        ]
+        return {"hints": hints}
+
+    @at_desk
+    def tag_lists(self, _desk: Desk, request: Data) -> Data:
+        """Return the user's lists of tags and of translations, after taking others where some are given."""
+        names = ("tag_list", "tag_translations")
+        change = {name: str(request[name]).strip().strip('"') for name in names if name in request}
+        if change:
+            self.context.settings.change(**change)
+        lists, settings = self.tag_words.lists(), self.context.settings.get()
+        return {
+            "tag_list": settings.tag_list,
+            "tag_translations": settings.tag_translations,
+            "num_tags": len(lists.known.tags),
+            "num_translations": len(lists.translations),
+            "problems": [problem.text(self.context.language) for problem in lists.problems],
+            "folder": str(folder()),
+        }
+
+    # What is alike, and what is good.
+
+    @at_desk
+    def look_closely(self, desk: Desk, request: Data) -> Data:
+        """Look at the pictures that nobody has looked at yet: how far that is, or that it is done or was ended."""
+        slot = self._looks.setdefault(desk.key, Slot())
+        if request.get("cancel"):
+            slot.cancel()
+        found = slot.get(desk.generation, lambda job: _look(desk, job), wait=0.5)
+        if isinstance(found, Progress):
+            return {"waiting": self._waiting(found), "percent": _percent(found)}
+        slot.forget()
+        return {"ended": True, "cancelled": isinstance(found, Cancelled)}
+
+    def _waiting(self, found: Progress) -> str:
+        t = self.context.t
+        if not found.num_total:
+            return t("captionpage.looking")
+        text = t("captionpage.looking.of", num=f"{found.num_done:,}", total=f"{found.num_total:,}")
+        left = found.seconds_left
+        return (
+            text if left is None else f"{text} · {t('look.left', time=wording.duration(left, self.context.language))}"
+        )
+
+    @at_desk
+    def likeness(self, desk: Desk, _request: Data) -> Data:
+        """Return how many pictures were looked at, scored and embedded, and the runs that do so."""
+        runs = {kind: self._told_of(desk, kind) for kind in LOOKERS}
+        found = desk.library.likeness()
+        embedded = 0 if found.embeddings is None else int(found.embeddings.any(1).sum())
+        return {
+            "num": len(desk.library),
+            "looks": found.num_looked,
+            "scorer": int(np.isfinite(found.scores).sum()),
+            "embedding": embedded,
+            "runs": {kind: told for kind, told in runs.items() if told},
+            "models": {kind: self._models(kind) for kind in LOOKERS},
+        }
+
+    def _told_of(self, desk: Desk, kind: str) -> Data | None:
+        """Return the newest run of a kind on this folder; what an ended one has found is taken over."""
+        run = self._newest(desk, kind)
+        if run is None:
+            return None
+        told = tagging_runs.told(self.context.watch, self.context.queue, run, self.context.language)
+        if not told["is_going_on"] and run.id not in self._taken:
+            self._taken.add(run.id)
+            desk.library.forget_likeness()
+        return told
+
+    def _newest(self, desk: Desk, kind: str) -> RunFolder | None:
+        for run in self.context.watch.runs()[: tagging_runs.NUM_RUNS]:
+            table = tagging_runs.table_of(self.context.watch, run)
+            if not table or table.get("dry_run") or _kind(str(table.get("model") or models.DEFAULT)) != kind:
+                continue
+            if [str(Path(place).resolve()) for place in table.get("folders", [])] == [str(desk.library.root)]:
+                return run
+        return None
+
+    def _models(self, kind: str) -> list[Data]:
+        """Return the models of a kind, with what is to be downloaded first."""
+        found = []
+        for row in models.ROWS:
+            if row.kind != kind:
+                continue
+            missing = to_download(row.name)
+            size = wording.num_bytes(row.megabytes * 1024**2)
+            note = ""
+            if missing is not None:
+                key = "captionpage.model.offline" if missing.is_offline else "captionpage.model.download"
+                note = self.context.t(key, size=size, folder=str(missing.folder))
+            found.append({"name": row.name, "title": row.title, "note": note})
+        return found
+
+    @at_desk
+    def look_run(self, desk: Desk, request: Data) -> Data:
+        """Start a scorer or an embedder on the folder, or end the one that runs."""
+        kind = str(request["kind"])
+        if request.get("stop"):
+            run = self._newest(desk, kind)
+            if run is not None:
+                tagging_runs.stop(self.context.watch, self.context.queue, run)
+            return {}
+        config = tagging_config({"model": str(request["model"]), "folders": [str(desk.library.root)]})
+        run = new_run(config, self.context.queue.runs_dir)
+        self.context.queue.add(run)
+        self.context.queue.tick()
+        self.context.watch.forget(run.id)
+        return {"run": run.id}
+
+
+def _look(desk: Desk, job: Job) -> bool:
+    try:
+        desk.library.look(job.tell, lambda: job.is_stopped)
+    except scan.Stopped as error:
+        raise background.Stopped from error
+    return True
+
+
+def _percent(found: Progress) -> int | None:
+    return round(100 * found.num_done / found.num_total) if found.num_total else None
+
+
+def _kind(model: str) -> str:
+    row = models.find(model)
+    return row.kind if row else ""
