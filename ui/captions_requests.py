@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, Protocol, TypeVar
 
 from backend.config.problems import UserError
+from backend.editing.library import Renumbered
 from ui.captions_desk import Desk, Desks
 from ui.context import AppContext
 
@@ -42,8 +43,11 @@ def at_desk(method: Callable[[Page, Desk, Data], Data]) -> Callable[[Page, Data]
     @wraps(method)
     def call(page: Page, request: Data) -> Data:
         desk = page.desks.get(str(request["folder"]))
-        if request.get("generation", desk.generation) != desk.generation:
+        generation = int(request.get("generation", desk.generation))
+        try:
+            with desk.library.at(generation - desk.first_generation):
+                return method(page, desk, request)
+        except Renumbered:
             return {"renumbered": True}
-        return method(page, desk, request)
 
     return answered(call)

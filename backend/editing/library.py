@@ -28,13 +28,13 @@ from backend.editing.edited import Edited
 from backend.editing.files import find_caption, is_same_text
 from backend.editing.journal import Action, Change, Journal, OnConflict
 from backend.editing.likeness import look
-from backend.editing.outcomes import Applied, Conflict, Reloaded, Saving, Unsaved
+from backend.editing.outcomes import Applied, Conflict, Reloaded, Renumbered, Saving, Unsaved
 from backend.editing.picture_actions import PictureActions
 from backend.editing.pictures import Listed, Pictures, Progress, keep, list_folder, load, recall, snapshot_path
 from backend.editing.presence import Presence, Visitor
 from backend.editing.tags import Mask
 
-__all__ = ["Applied", "Conflict", "Library", "Reloaded", "Saving", "Unsaved"]
+__all__ = ["Applied", "Conflict", "Library", "Reloaded", "Renumbered", "Saving", "Unsaved"]
 
 # What undo and redo of a journal return.
 Turned = tuple[Action, list[Change]] | None
@@ -43,8 +43,8 @@ Turned = tuple[Action, list[Change]] | None
 class Library(PictureActions):
     """The pictures of a folder, by row: `names` (paths below it with /), `texts`, `widths`, `heights`, `tags`.
 
-    `generation` counts how often rows were numbered anew, `version` how often any caption changed. Methods may be
-    called from several threads.
+    `generation` counts how often rows were numbered anew, `version` how often anything changed that is shown. Methods
+    may be called from several threads; see `at` where rows come from somebody who saw them before.
     """
 
     def __init__(
@@ -127,14 +127,23 @@ class Library(PictureActions):
         """
         with self._lock:
             self._ready()
-            new = {self.caption_name(row): _plain(text) for row, text in edits.items() if text != self.texts[row]}
-            conflicts = self._conflicts(new)
-            for conflict in conflicts:
-                new.pop(self.caption_name(conflict.row), None)
-            changes = [Change(caption, self._before(caption), text) for caption, text in new.items()]
-            action, rows = self._record(name, changes, new) if changes else (None, ())
+            is_moving = not self._acting.isdisjoint(map(self.caption_name, edits))
+            applied = Applied(None) if is_moving else self._apply(name, edits)
+        if is_moving:
+            with self._act_lock, self._lock:
+                self._ready()
+                applied = self._apply(name, edits)
         if wait:
             self.journal.wait()
+        return applied
+
+    def _apply(self, name: str, edits: Mapping[int, str]) -> Applied:
+        new = {self.caption_name(row): _plain(text) for row, text in edits.items() if text != self.texts[row]}
+        conflicts = self._conflicts(new)
+        for conflict in conflicts:
+            new.pop(self.caption_name(conflict.row), None)
+        changes = [Change(caption, self._before(caption), text) for caption, text in new.items()]
+        action, rows = self._record(name, changes, new) if changes else (None, ())
         return Applied(action, rows, tuple(conflicts))
 
     def undo(self, on_conflict: OnConflict = "refuse", *, wait: bool = False) -> Applied | None:
@@ -322,6 +331,7 @@ class Library(PictureActions):
         return texts
 
     def _ready(self) -> None:
+        self._check_generation()
         if not self.root.is_dir():
             raise UserError("caption_folder_gone", value=str(self.root))
         self._settle()

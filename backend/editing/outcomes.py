@@ -8,6 +8,10 @@ from backend.config.problems import Problem
 from backend.editing.journal import Action, Skipped
 
 
+class Renumbered(Exception):
+    """Rows have other numbers by now than those that something was asked of; nothing was changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """A caption that was edited here and by somebody else. Theirs is in the file and in the library."""

@@ -24,6 +24,11 @@ class Pattern:
         """Return the pattern of a text that means itself."""
         return cls(re.sub(r"[*?\\]", r"\\\g<0>", literal))
 
+    @classmethod
+    def typed(cls, text: str) -> Pattern:
+        r"""Return the pattern of what a user typed, where a backslash before other signs means itself, as in \(."""
+        return cls(re.sub(r'\\(?![*?"\\])(?:(?<!\\\\))', r"\\\\", text))
+
     @cached_property
     def is_literal(self) -> bool:
         """Whether it has neither * nor ?."""

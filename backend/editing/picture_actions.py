@@ -146,14 +146,13 @@ class PictureActions(Rows):
         if os.path.lexists(target) and not target.is_dir():
             raise UserError("caption_folder_is_file", value=str(target))
         make_folder(target)
-        rows = [row for row in rows if self.path(row).parent.resolve() != target]
         return self._move(name, rows, lambda stem: target / stem.rpartition("/")[2])
 
     def _move(self, name: str, rows: Sequence[int], place: Callable[[str], Path]) -> Applied:
         with self._act_lock:
             with self._lock:
                 self._ready()
-                groups = list(self._groups(rows))
+                groups = [each for each in self._groups(rows) if place(each.stem) != self.root / each.stem]
             taken: set[str] = set()
             changes: list[Change] = []
             skipped: list[Skipped] = []
@@ -215,12 +214,9 @@ class PictureActions(Rows):
     def _do(self, name: str, changes: Sequence[Change], skipped: Sequence[Skipped] = ()) -> Applied:
         if not changes:
             return Applied(None, skipped=tuple(skipped))
-        self._act_on(changes)
-        try:
+        with self._lock:
             action = self.journal.record(name, changes, wait=False)
-        except UserError:
-            self._acting = frozenset()
-            raise
+            self._act_on(changes)
         return self._done(action, changes, skipped)
 
     def _act_on(self, changes: Sequence[Change]) -> None:

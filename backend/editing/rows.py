@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import stem_of
 from backend.editing.edited import Edited
 from backend.editing.likeness import Likeness, known_likeness
+from backend.editing.outcomes import Renumbered
 from backend.editing.pictures import Pictures
 from backend.editing.tags import Mask, TagTable
 from backend.families.tokens import TokenCounter
@@ -31,12 +33,32 @@ class Rows:
         self.cache_dir = cache_dir
         self.generation = self.version = 0
         self._lock = threading.RLock()
+        self._expected = threading.local()
         # Made when they are first asked for.
         self._folded: list[str] = []
         self._folded_names: list[str] = []
         self._likeness: Likeness | None = None
         self._duplicates: Mask | None = None
         self._take(Pictures())
+
+    @contextmanager
+    def at(self, generation: int) -> Iterator[None]:
+        """Let this thread change nothing once rows have other numbers than in a generation.
+
+        Raises:
+            Renumbered: They have; inside of it, too, in place of a change.
+        """
+        self._expected.generation = generation
+        try:
+            with self._lock:
+                self._check_generation()
+            yield
+        finally:
+            del self._expected.generation
+
+    def _check_generation(self) -> None:
+        if getattr(self._expected, "generation", self.generation) != self.generation:
+            raise Renumbered
 
     def __len__(self) -> int:
         return len(self.names)

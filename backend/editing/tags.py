@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Self
@@ -16,6 +17,12 @@ NONE = -1
 # Tags that are faces: their underscores are parts of them.
 KAOMOJI = frozenset("0_0 (o)_(o) +_+ +_- ._. <o>_<o> <|>_<|> =_= >_< 3_3 6_9 >_o @_@ ^_^ o_o u_u x_x |_| ||_||".split())
 
+# Shorter ones are all faces, as T_T.
+SHORTEST = 4
+# Words that Pony models were trained with, underscores and all.
+PONY = re.compile(r"score_\d(?:_up)?|source_(?:anime|cartoon|furry|pony)|rating_(?:safe|questionable|explicit)")
+WEIGHTED = re.compile(r"\((?P<tag>.+)(?P<weight>:\d*\.?\d+\))")
+
 
 def split_tags(text: str) -> list[str]:
     """Return the tags of a caption, of all its lines, in their order."""
@@ -28,8 +35,21 @@ def join_tags(tags: Iterable[str]) -> str:
 
 
 def with_spaces(tag: str) -> str:
-    """Return a tag with blanks for its underscores; faces stay."""
-    return tag if tag in KAOMOJI else tag.replace("_", " ")
+    """Return a tag with blanks for its underscores; faces stay, and what models know with underscores, as score_9."""
+    if "_" not in tag or len(tag) < SHORTEST or tag in KAOMOJI or PONY.fullmatch(tag):
+        return tag
+    weighted = WEIGHTED.fullmatch(tag)
+    return f"({with_spaces(weighted['tag'])}{weighted['weight']}" if weighted else tag.replace("_", " ")
+
+
+def same(tag: str) -> str:
+    """Return the form in which two spellings of a tag are compared: small letters, blanks for underscores."""
+    return " ".join(tag.casefold().replace("_", " ").split())
+
+
+def typed_tags(text: str) -> list[str]:
+    """Return the tags that a user typed; the commas of Chinese keyboards part them, too."""
+    return split_tags(text.replace("\uff0c", ","))
 
 
 class TagTable:

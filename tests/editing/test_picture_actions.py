@@ -19,10 +19,10 @@ from PIL import Image, ImageCms
 
 from backend.config.problems import UserError
 from backend.data.picture_edits import EDIT_SUFFIX, NO_EDIT, PictureEdit, edit_text
-from backend.editing import moves
+from backend.editing import changing, moves
 from backend.editing.filter import parse
 from backend.editing.journal import FilesChangedOutside
-from backend.editing.library import Library
+from backend.editing.library import Library, Reloaded, Renumbered
 from backend.editing.matching import evaluate
 from backend.editing.outcomes import Applied
 
@@ -507,7 +507,7 @@ def test_what_may_not_be_moved_is_told(root: Path) -> None:
     code = f"""
 import os
 from pathlib import Path
-from backend.editing.library import Library
+from backend.editing.library import Library, Reloaded, Renumbered
 root = Path({str(root)!r})
 for folder in [root, root / "sub", *root.parents]: folder.chmod(folder.stat().st_mode | 0o055)
 os.umask(0)
@@ -562,7 +562,7 @@ def test_a_look_from_before_an_action_does_not_undo_it(library: Library, monkeyp
 KILLED = """
 import sys
 from pathlib import Path
-from backend.editing.library import Library
+from backend.editing.library import Library, Reloaded, Renumbered
 with Library(Path(sys.argv[1])) as library:
     library.trash("trash", range(len(library)))
 """
@@ -587,3 +587,67 @@ def test_a_trash_that_is_killed_is_carried_to_its_end(tmp_path: Path) -> None:
         library.undo()
         assert library.texts == [f"caption {number}" for number in range(num)]
         assert library.widths.tolist() == [4] * num
+
+
+def test_nothing_is_done_to_rows_of_another_time(library: Library, root: Path, tmp_path: Path) -> None:
+    generation = library.generation
+    with library.at(generation):
+        library.rate("rate", [0], 1)
+        library.trash("trash", [0])
+        start = files(root)
+        for act in (
+            lambda: library.apply("x", {0: "ours"}),
+            lambda: library.rate("x", [0], 5),
+            lambda: library.trash("x", [0]),
+            lambda: library.move_to("x", [4], tmp_path / "other"),
+            lambda: library.save_copies("x", [0]),
+            lambda: library.set_mask("x", 0, None),
+            library.undo,
+        ):
+            with pytest.raises(Renumbered):
+                act()
+    with pytest.raises(Renumbered), library.at(generation):
+        pytest.fail("it has other rows")
+    assert files(root) == start
+    library.undo()
+
+
+def test_captions_are_edited_while_other_pictures_move(
+    library: Library, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving, go_on = threading.Event(), threading.Event()
+    real = moves.move_file
+
+    def slow(source: Path, target: Path) -> None:
+        moving.set()
+        assert go_on.wait(20)
+        real(source, target)
+
+    monkeypatch.setattr(changing, "move_file", slow)
+    trashing = threading.Thread(target=library.trash, args=("trash", [0]))
+    trashing.start()
+    assert moving.wait(20)
+    assert library.apply("other", {4: "edited"}).rows == (4,)
+    assert library.texts[4] == "edited"
+    assert library.saving().num_pending > 0
+    assert library.reload_changed() == Reloaded()
+    told: list[object] = []
+
+    def edit_the_same() -> None:
+        try:
+            with library.at(0):
+                library.apply("same", {0: "typed"})
+        except Renumbered:
+            told.append("renumbered")
+
+    editing = threading.Thread(target=edit_the_same)
+    editing.start()
+    time.sleep(0.05)
+    go_on.set()
+    trashing.join(20)
+    editing.join(20)
+    assert told == ["renumbered"]
+    assert (root / ".trash/a.txt").read_text() == "1girl"
+    library.journal.wait()
+    assert (root / "sub/d.txt").read_text() == "edited"
+    assert as_opened_anew(library)
