@@ -7,21 +7,21 @@ import io
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 from PIL import Image, ImageOps
 
-from backend.config import paths
 from backend.config.problems import UserError
 from backend.data.images import read_rgb
 from backend.data.picture_edits import NO_EDIT, PictureEdit, apply_edit, side_before, stamped
+from ui.thumbnail_cache import CACHE
 
 SIZES = (192, 384, 768, 1536)
-# Pictures are painted on and cut at this size, nearly without loss.
+# Pictures are painted on and cut at this size, without loss.
 EDITED_SIZE = 2048
 # Larger ones are looked at one by one: they are made anew rather than kept.
 LARGEST_KEPT = 768
@@ -64,17 +64,10 @@ def _make(path: Path, size: int, edit: PictureEdit) -> bytes:
         raise UserError("image_corrupt", value=str(path)) from error
     image.thumbnail((size, size))
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=95 if size == EDITED_SIZE else 80, method=2)
+    # Colours that are filled and picked must be those of the picture.
+    kept: dict[str, Any] = {"lossless": True, "quality": 0, "method": 0}
+    image.save(buffer, "WEBP", **kept if size == EDITED_SIZE else {"quality": 80, "method": 2})
     return buffer.getvalue()
-
-
-def _keep(place: Path, content: bytes) -> None:
-    """Write a thumbnail to the cache; a full disk or a cache that cannot be written costs time, nothing else."""
-    with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fresh = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}.partial")
-        fresh.write_bytes(content)
-        fresh.replace(place)
 
 
 def thumbnail(path: Path, stamp: str, size: int, edit: PictureEdit = NO_EDIT) -> bytes:
@@ -90,13 +83,12 @@ def thumbnail(path: Path, stamp: str, size: int, edit: PictureEdit = NO_EDIT) ->
         UserError: It cannot be read.
     """
     name = hashlib.sha256(f"{path}|{stamped(stamp, edit)}|{size}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    place = paths.cache_dir() / "thumbnails" / name[:2] / f"{name[2:]}.webp"
-    with suppress(OSError):
-        return place.read_bytes()
+    if (kept := CACHE.get(name)) is not None:
+        return kept
     with DECODING:
         content = _make(path, size, edit)
     if size <= LARGEST_KEPT:
-        _keep(place, content)
+        CACHE.put(name, content)
     return content
 
 
