@@ -22,6 +22,8 @@ from taggers.tags import TagList
 CUSTOM = {320: "u2net_custom", 1024: "dis_custom"}
 USUAL_SIDE = 320
 MEGABYTE = 1_000_000
+# onnxruntime tells errors only: what it warns of while it optimizes is of no use to a user.
+QUIET = 3
 
 
 def get(row: TaggerModel, progress: Progress | None = None) -> ModelFiles:
@@ -46,9 +48,10 @@ def _downloaded(row: TaggerModel) -> Path:
     try:
         return Path(_kept_in(_session_class(row.name), folder=folder).download_models())
     except RequestException as error:
-        reason = str(error).strip().partition("\n")[0]
-        place = f"{TABLE}.model"
-        raise UserError("tagger_offline", place, value=row.name, reason=reason, folder=str(folder)) from error
+        # What urllib3 says is shorter than what requests makes of it.
+        reason = str(getattr(error.args[0], "reason", error) if error.args else error).partition("\n")[0]
+        params = {"value": row.name, "reason": reason, "folder": str(folder), "file": row.files[0]}
+        raise UserError("background_offline", f"{TABLE}.model", **params) from error
     except ValueError as error:  # of pooch: the hash is another
         raise UserError("tagger_hash_wrong", f"{TABLE}.model", value=row.repo, file=row.files[0]) from error
     except OSError as error:
@@ -90,6 +93,7 @@ class Remover:
         import onnxruntime
 
         check_installed(files.model.name)
+        onnxruntime.set_default_logger_severity(QUIET)
         chosen = providers(config.device, onnxruntime.get_available_providers())
         name = files.model.name if files.model.name in MODELS else CUSTOM[_side(files.path)]
         kind = _kept_in(_session_class(name), path=files.path)

@@ -209,8 +209,9 @@ def test_without_a_connection_it_says_where_the_file_goes(home: Path, monkeypatc
     told: list[str] = []
     with pytest.raises(UserError) as raised:
         kinds.get("u2netp", lambda file, done, total: told.append(file))
-    assert raised.value.problem.code == "tagger_offline"
-    assert raised.value.problem.params["folder"] == str(files.models_dir() / "u2netp")
+    text = raised.value.problem.text()
+    assert raised.value.problem.code == "background_offline"
+    assert str(files.models_dir() / "u2netp") in text and "u2netp.onnx" in text
     assert told == ["u2netp.onnx"]
 
 
