@@ -18,7 +18,7 @@ from backend.config.problems import UserError
 from backend.editing.expressions import substitution
 from backend.editing.library import Library
 from backend.editing.patterns import Pattern
-from backend.editing.tags import Mask, join_tags, split_tags, with_spaces
+from backend.editing.tags import Mask, join_tags, same, split_tags, typed_tags, with_spaces
 from backend.families.tokens import TokenCounter
 
 Edit = Callable[[str], str]
@@ -26,6 +26,11 @@ EditTags = Callable[[list[str]], list[str]]
 
 NUM_EXAMPLES = 8
 BRACKETS = re.compile(r"\\?([()\[\]])")
+# (smile:1.2): brackets that are there for the weight, around words that may have brackets of their own.
+WEIGHT = re.compile(r"(?<!\\)\((?P<words>(?:\\.|[^()\\\n]|\([^()\n]*\))*)(?P<weight>:\d*\.?\d+\))")
+# Danbooru's numbers of kinds, in the order of a caption: characters, series, artists, general tags, the file.
+CATEGORY_ORDER = {4: 0, 3: 1, 1: 2, 0: 3, 5: 5}
+OF_NO_CATEGORY = 4
 SENTENCE_ENDS = re.compile(r"[,.;:!?](?=\s|$)|[，。；：！？、]|\n")
 
 
@@ -33,7 +38,7 @@ SENTENCE_ENDS = re.compile(r"[,.;:!?](?=\s|$)|[，。；：！？、]|\n")
 class Context:
     """What operations may need to know of the whole set.
 
-    `counts`: in how many captions each tag is. `categories`: of tags, as in a Danbooru list; others come last.
+    `counts`: in how many captions each tag is. `categories`: of tags, as Danbooru numbers them.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -101,8 +106,18 @@ def context_of(
 
 
 def by_line(edit: Edit) -> Edit:
-    """Return what treats each line of a caption for itself."""
-    return lambda text: "\n".join(map(edit, text.split("\n"))) if "\n" in text else edit(text)
+    """Return what treats each line of a caption for itself; empty lines are no captions, and stay as they are."""
+
+    def one(line: str) -> str:
+        words = line.removesuffix("\r")  # of files whose lines end in several ways
+        return edit(words) + line[len(words) :] if words.strip() else line
+
+    def edited(text: str) -> str:
+        if "\n" not in text:
+            return edit(text)
+        return "\n".join(map(one, text.split("\n"))) if text.strip() else edit("") or text
+
+    return edited
 
 
 def by_tags(edit: EditTags) -> Edit:
@@ -122,7 +137,7 @@ def parts(tags: str) -> list[str]:
     Raises:
         UserError: `tags_missing`: there are none.
     """
-    found = split_tags(tags)
+    found = typed_tags(tags)
     if not found:
         raise UserError("tags_missing")
     return found
@@ -141,7 +156,7 @@ class Replace:
     ignore_case: bool = False
 
     def edit(self, _: Context) -> Edit:
-        if not self.find:
+        if not self.find or (self.mode == "tag" and not self.find.strip()):
             raise UserError("find_missing")
         if self.mode == "tag":
             return self._tag_edit()
@@ -154,7 +169,7 @@ class Replace:
 
     def _tag_edit(self) -> Edit:
         old = self.find.strip().casefold() if self.ignore_case else self.find.strip()
-        new = split_tags(self.replacement)
+        new = typed_tags(self.replacement)
 
         def edited(tags: list[str]) -> list[str]:
             folded = [tag.casefold() for tag in tags] if self.ignore_case else tags
@@ -183,7 +198,8 @@ class AddTags:
         new = parts(self.tags)
 
         def edited(tags: list[str]) -> list[str]:
-            fresh = [tag for tag in new if tag not in tags]
+            known = set(map(same, tags))
+            fresh = [tag for tag in new if same(tag) not in known]
             place = {"start": 0, "end": len(tags), "number": max(0, self.number - 1)}[self.position]
             return tags[:place] + fresh + tags[place:]
 
@@ -197,7 +213,7 @@ class RemoveTags:
     tags: str
 
     def edit(self, _: Context) -> Edit:
-        patterns = [Pattern(tag) for tag in parts(self.tags)]
+        patterns = [Pattern.typed(tag) for tag in parts(self.tags)]
         names = frozenset(pattern.literal.casefold() for pattern in patterns if pattern.is_literal)
         wild = [pattern.whole() for pattern in patterns if not pattern.is_literal]
         known: dict[str, bool] = {}
@@ -213,8 +229,8 @@ class RemoveTags:
 
 @dataclass(frozen=True)
 class SortTags:
-    """Put tags in order, behind the first few that stay: the most frequent, or the shortest, or the first category
-    in front."""
+    """Put tags in order, behind the first few that stay: the most frequent or the shortest in front, or characters,
+    series, artists, general tags, those that no list knows, and tags about the file."""
 
     by: Literal["alphabet", "frequency", "length", "category"] = "alphabet"
     reverse: bool = False
@@ -225,7 +241,7 @@ class SortTags:
             "alphabet": lambda tag: (tag.casefold(), tag),
             "frequency": lambda tag: -context.counts.get(tag, 0),
             "length": len,
-            "category": lambda tag: context.categories.get(tag, len(context.categories)),
+            "category": lambda tag: CATEGORY_ORDER.get(context.categories.get(tag, -1), OF_NO_CATEGORY),
         }
         key = keys[self.by]
 
@@ -243,9 +259,9 @@ class MoveToFront:
     tags: str
 
     def edit(self, _: Context) -> Edit:
-        first = parts(self.tags)
-        wanted = frozenset(first)
-        return by_tags(lambda tags: [tag for tag in first if tag in tags] + [tag for tag in tags if tag not in wanted])
+        order = {tag.casefold(): place for place, tag in reversed(list(enumerate(parts(self.tags))))}
+        # Sorting keeps the order of those that are equal: all that are not moved.
+        return by_tags(lambda tags: sorted(tags, key=lambda tag: order.get(tag.casefold(), len(order))))
 
 
 @dataclass(frozen=True)
@@ -262,7 +278,7 @@ class KeepFirst:
 
 @dataclass(frozen=True)
 class RemoveDuplicates:
-    """Remove tags that are there before; by default also when only large letters differ."""
+    """Remove tags that are there before; by default also when only large letters or underscores differ."""
 
     ignore_case: bool = True
 
@@ -273,7 +289,7 @@ class RemoveDuplicates:
         def edited(tags: list[str]) -> list[str]:
             first: dict[str, str] = {}
             for tag in tags:
-                first.setdefault(tag.casefold(), tag)
+                first.setdefault(same(tag), tag)
             return list(first.values())
 
         return by_tags(edited)
@@ -342,13 +358,21 @@ class Underscores:
 
 @dataclass(frozen=True)
 class Brackets:
-    r"""Write brackets as \( and \), which weights in captions leave alone, or plainly."""
+    r"""Write brackets as \( and \), which weights in captions leave alone, or plainly; (smile:1.2) is a weight."""
 
     to: Literal["escaped", "plain"] = "escaped"
 
     def edit(self, _: Context) -> Edit:
-        replacement = r"\\\1" if self.to == "escaped" else r"\1"
-        return lambda text: BRACKETS.sub(replacement, text)
+        return _with_escapes if self.to == "escaped" else lambda text: BRACKETS.sub(r"\1", text)
+
+
+def _with_escapes(text: str) -> str:
+    parts, end = [], 0
+    for found in WEIGHT.finditer(text):
+        between, words = (BRACKETS.sub(r"\\\1", each) for each in (text[end : found.start()], found["words"]))
+        parts += [between, "(", words, found["weight"]]
+        end = found.end()
+    return "".join((*parts, BRACKETS.sub(r"\\\1", text[end:])))
 
 
 @dataclass(frozen=True)
@@ -362,7 +386,9 @@ class NaturalText:
 
 
 def _sentence(line: str) -> str:
-    tags = [BRACKETS.sub(r"\1", with_spaces(tag)) for tag in split_tags(line)]
+    # Brackets and weights are nothing that one says.
+    spoken = (found["words"] if (found := WEIGHT.fullmatch(tag)) else tag for tag in split_tags(line))
+    tags = [BRACKETS.sub(r"\1", with_spaces(tag)) for tag in spoken]
     if not tags:
         return line
     text = f"{', '.join(tags[:-1])} and {tags[-1]}" if len(tags) > 1 else tags[0]

@@ -27,7 +27,7 @@ class Pattern:
     @classmethod
     def typed(cls, text: str) -> Pattern:
         r"""Return the pattern of what a user typed, where a backslash before other signs means itself, as in \(."""
-        return cls(re.sub(r'\\(?![*?"\\])(?:(?<!\\\\))', r"\\\\", text))
+        return cls(re.sub(r"\\(.?)", lambda found: found[0] if found[1] in ESCAPED else rf"\\{found[1]}", text))
 
     @cached_property
     def is_literal(self) -> bool:

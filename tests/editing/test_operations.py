@@ -66,7 +66,7 @@ CONTEXT = Context({"b": 5, "c": 9}, {"c": 1, "a": 0}, COUNTER)
         (SortTags("alphabet", reverse=True, keep_first=1), "b, a, c", "b, c, a"),
         (SortTags("frequency"), "a, b, c", "c, b, a"),
         (SortTags("length"), "ccc, a, bb", "a, bb, ccc"),
-        (SortTags("category"), "x, c, a, y", "a, c, x, y"),
+        (SortTags("category"), "x, c, a, y", "c, a, x, y"),
         (MoveToFront("c, x, a"), "a, b, c", "c, a, b"),
         (KeepFirst(2), "a, b, c\nd", "a, b\nd"),
         (KeepFirst(0), "a, b", ""),
@@ -89,6 +89,27 @@ CONTEXT = Context({"b": 5, "c": 9}, {"c": 1, "a": 0}, COUNTER)
             "a girl with long hair, smiling, she sits, v1.5",
         ),
         (NaturalText("tags"), "一个女孩，长发。微笑", "一个女孩, 长发, 微笑"),
+        (NaturalText("text"), "1girl, (smile:1.2)", "1girl and smile."),
+        # Empty lines are no captions, whatever the lines end in.
+        (AddTags("x"), "a\n\nb\n", "a, x\n\nb, x\n"),
+        (AddTags("x"), "\n", "x"),
+        (KeepFirst(1), "\n", "\n"),
+        (AddTags("x"), "a\r\nb\nc", "a, x\r\nb, x\nc, x"),
+        # Commas of Chinese keyboards; other spellings of the same tag.
+        (AddTags("x，long_hair, CAT"), "Long hair, cat", "Long hair, cat, x"),
+        (MoveToFront("cat, b"), "a, b, Cat", "Cat, b, a"),
+        (RemoveDuplicates(), "long hair, long_hair, Long Hair", "long hair"),
+        (RemoveTags(r"saber \(fate\)"), r"saber \(fate\), b", "b"),
+        (RemoveTags(r"*\(fate\)"), r"saber \(fate\), b", "b"),
+        (RemoveTags(r"\*, \\"), "*, \\, b", "b"),
+        # Weights stay weights, and what models know with underscores keeps them.
+        (Brackets("escaped"), "(smile:1.2), (saber (fate):.9), (a)", r"(smile:1.2), (saber \(fate\):.9), \(a\)"),
+        (Brackets("escaped"), r"(saber \(fate\):1.2), \(x:1.2\)", r"(saber \(fate\):1.2), \(x:1.2\)"),
+        (
+            Underscores(),
+            "score_9, score_8_up, T_T, (long_hair:1.2), (^_^:0.4)",
+            "score_9, score_8_up, T_T, (long hair:1.2), (^_^:0.4)",
+        ),
     ],
 )
 def test_what_operations_do(operation: Operation, before: str, after: str) -> None:

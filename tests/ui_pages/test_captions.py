@@ -20,6 +20,7 @@ from backend.config.messages import languages
 from ui import captions_pictures, captions_view, quick_plan
 from ui.app import make_app
 from ui.captions_desk import SORTS
+from ui.captions_search import Searching
 from ui.context import AppContext, Services
 from ui.pages.captions import CaptionsPage, props
 
@@ -49,6 +50,7 @@ def page(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 def ask(page: CaptionsPage, folder: Path) -> Any:
     """Return a function that asks as the script does."""
     opened: Data = {}
+    search = Searching(page.context, page.tag_words)
 
     def call(method: str, **request: Any) -> Data:
         where = {"folder": str(folder), "generation": opened.get("generation")}
@@ -56,7 +58,7 @@ def ask(page: CaptionsPage, folder: Path) -> Any:
             opened.update(call("open"))
         if opened:
             where["generation"] = opened["generation"]
-        answer = getattr(page, method)({**where, **request})
+        answer = getattr(page if hasattr(page, method) else search, method)({**where, **request})
         json.dumps(answer)  # as it is sent
         return answer
 
@@ -217,6 +219,15 @@ def test_tags_are_merged_exactly_as_they_are_written(ask: Any) -> None:
     assert ask("rows", ids=[1])["rows"][0]["text"] == "ab"
 
 
+def test_sorting_by_category_knows_the_kinds_of_the_list(ask: Any, tmp_path: Path) -> None:
+    lists = tmp_path / "home" / "tags"
+    lists.mkdir(parents=True, exist_ok=True)
+    (lists / "list.csv").write_text("highres,5,9\nfate,3,9\nsaber,4,9\nsmile,0,9\nwlop,1,9\n", encoding="utf-8")
+    edit(ask, 1, "cat, tag1, <b>", "zkz, highres, own, smile, wlop, fate, saber")
+    answer = ask("preview", operation="sort", values={"by": "category", "keep_first": "1"}, scope="all")
+    assert answer["examples"][0]["after"] == "zkz, saber, fate, wlop, smile, own, highres"
+
+
 def test_every_operation_can_be_asked_for_in_every_language(ask: Any, page: CaptionsPage) -> None:
     for language in languages():
         told = props(AppContext(page.context.services, language, gr.Blocks()))
@@ -262,7 +273,7 @@ def test_lists_of_the_user_complete_colour_and_translate(ask: Any, tmp_path: Pat
     assert facts["saber"] == {"category": "character", "translation": "阿尔托莉雅"}
     assert facts["saberr"]["hint"] == "saber"
     (lists / "list.csv").write_bytes(b"")
-    assert "list.csv" in ask("hints")["problems"][0]
+    assert "list.csv" in ask("tag_lists")["problems"][0]
 
 
 def test_hints_name_what_looks_forgotten(ask: Any, folder: Path) -> None:
@@ -276,3 +287,23 @@ def test_hints_name_what_looks_forgotten(ask: Any, folder: Path) -> None:
     assert "cat ears" in hint["text"]
     found = ask("view", generation=answer["generation"], filter=hint["filter"], sort="name")
     assert len(rows_of(found)) == 1
+
+
+def test_what_goes_together_and_rare_tags_are_told(ask: Any) -> None:
+    found = ask("together", tag="cat")
+    assert [row[:3] for row in found["tags"]] == [["<b>", 5, 1.0], ["tag1", 3, 0.6], ["tag0", 2, 0.4]]
+    assert ask("together", tag="none")["tags"] == []
+    assert [tag for tag, *_ in ask("tags", filter="", search="", sort="count", fewer=3)["tags"]] == ["tag0"]
+    assert rows_of(ask("view", filter="rarest: < 3", sort="name")) == [2, 4]
+
+
+def test_a_filter_that_needs_looking_says_so_and_looking_helps(ask: Any) -> None:
+    found = ask("view", filter="cat dup", sort="name")
+    assert found["problem"]["remedy"] == "looks" and found["problem"]["position"] == 4
+    while "ended" not in (answer := ask("look_closely")):
+        assert answer["waiting"]
+    assert answer == {"ended": True, "cancelled": False}
+    assert ask("view", filter="dup", sort="name")["unseen"] == 0
+    assert ask("likeness")["looks"] == 6
+    assert ask("view", filter="score: > 1", sort="name")["problem"]["remedy"] == "scorer"
+    assert ask("view", filter="tag:", sort="name")["problem"]["remedy"] == ""
