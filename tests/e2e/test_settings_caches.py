@@ -31,3 +31,21 @@ def test_caches_are_looked_through_and_cleaned(app: App, open_page: OpenPage) ->
     caches.locator("[data-caches=clean]").click()
     expect(caches.locator(".caches-told")).to_contain_text("Removed", timeout=SLOW)
     assert set(ShardStore(folder).entries) == {"here"}
+
+
+def test_thumbnails_are_counted_and_removed(app: App, open_page: OpenPage) -> None:
+    place = app.home / "cache" / "thumbnails" / "aa" / "name.webp"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(bytes(2048))
+    page = open_page(f"{app.url}/en/#settings")
+    page.wait_for_timeout(1500)
+    card = page.locator("#setting-thumbnails")
+    card.locator("[data-caches=look]").click()
+    expect(card.locator(".caches-told")).to_contain_text("1 thumbnails")
+    card.locator("[data-caches=clean]").click()
+    expect(card.locator(".caches-told")).to_contain_text("no thumbnails")
+    assert not place.exists()
+    field = page.locator("#setting-tag_list-input")
+    field.fill(str(app.home / "none.csv"))
+    field.press("Tab")
+    expect(page.locator("#setting-tag_list .field-error")).to_contain_text("none.csv")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,13 +13,18 @@ import gradio as gr
 from backend.config import paths
 from backend.config.messages import languages, translate
 from backend.config.problems import UserError
+from backend.editing.tag_lists import read_tag_list, read_translations
 from backend.runs import supervisor
+from ui import wording
 from ui.markup import plain, render, script
+from ui.thumbnail_cache import CACHE, LIMIT
 
 if TYPE_CHECKING:
     from ui.context import AppContext
 
-NAMES = ("theme", "runs_dir", "hub_endpoint", "tier")
+NAMES = ("theme", "runs_dir", "hub_endpoint", "tier", "tag_list", "tag_translations")
+# Files that are read before they are taken.
+LISTS: dict[str, Callable[[Path], object]] = {"tag_list": read_tag_list, "tag_translations": read_translations}
 
 
 class SettingsPage:
@@ -46,6 +53,8 @@ class SettingsPage:
         try:
             if name == "runs_dir" and value:
                 paths.resolve(str(value)).mkdir(parents=True, exist_ok=True)
+            if name in LISTS and value:
+                LISTS[name](paths.resolve(str(value)))
             self.context.settings.change(**{name: value})
         except UserError as error:
             return {"error": error.problem.text(self.context.language)}
@@ -76,6 +85,15 @@ class SettingsPage:
             return {"error": done.stderr.strip()[-1000:], "can_clean": False}
         return {"text": done.stdout.strip(), "can_clean": not remove}
 
+    def thumbnails(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Tell how much room the thumbnails of the caption page take up, or remove them: they are made again."""
+        if request.get("remove"):
+            CACHE.clear()
+        num, num_bytes = CACHE.total()
+        key = "settings.thumbnails.found" if num else "settings.thumbnails.none"
+        text = self.context.t(key, num=f"{num:,}", size=wording.num_bytes(num_bytes), limit=wording.num_bytes(LIMIT))
+        return {"text": text, "can_clean": bool(num)}
+
 
 def build(context: AppContext) -> None:
     """Lay out the page."""
@@ -83,7 +101,7 @@ def build(context: AppContext) -> None:
     shown = gr.HTML(
         page.html(),
         js_on_load=script("settings.js"),
-        server_functions=[plain(page.change_setting), plain(page.clean_caches)],
+        server_functions=[plain(page.change_setting), plain(page.clean_caches), plain(page.thumbnails)],
         elem_id="settings-form",
         elem_classes="flush",
     )

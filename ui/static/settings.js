@@ -20,7 +20,8 @@ element.addEventListener("click", async (event) => {
   buttons.forEach((each) => { each.disabled = true; });
   told.className = "caches-told";
   told.textContent = told.dataset.working;
-  const answer = await server.clean_caches({ remove: button.dataset.caches === "clean" });
+  const ask = setting.id === "setting-thumbnails" ? server.thumbnails : server.clean_caches;
+  const answer = await ask({ remove: button.dataset.caches === "clean" });
   buttons.forEach((each) => { each.disabled = false; });
   setting.querySelector("[data-caches=clean]").hidden = !answer.can_clean;
   told.classList.toggle("field-error", Boolean(answer.error));
