@@ -17,6 +17,8 @@ from backend.config import paths
 from backend.config.data import DataSection
 from backend.config.datasets import DatasetConfig, PictureRules
 from backend.config.problems import UserError
+from backend.config.reference import choice_label, label
+from backend.config.root import item_parameters
 from backend.data.buckets import Size, buckets_of, choose, resolutions_of, target_size
 from backend.data.picture_edits import MAXIMUM_RATING, NO_EDIT, ROTATIONS, PictureEdit
 from backend.editing.library import Applied
@@ -197,15 +199,20 @@ class PictureTools:
 
     def _masks(self, picture: Path) -> Data:
         """Return whether training looks at the mask of a picture, in words, and whether that can be changed here."""
-        data, t = self.context.draft.data, self.context.t
+        data, t, language = self.context.draft.data, self.context.t, self.context.language
         index = dataset_of(data, picture)
+        item = next(item for item in item_parameters("datasets") if item.name == "mask")
+        setting = {
+            "label": label(item, language, prefix="datasets."),
+            "value": choice_label(item, "file", language, prefix="datasets."),
+        }
         if index is None:
-            return {"text": t("captionpage.masks.other"), "can_use": False}
+            return {"text": t("captionpage.masks.other", **setting), "can_use": False}
         row = quick_plan.datasets(data)[index]
         title = str(row.get("name") or Path(str(row.get("path"))).name)
         is_used = row.get("mask") == "file"
-        key = t("captionpage.masks.used", name=title) if is_used else t("captionpage.masks.unused", name=title)
-        return {"text": key, "can_use": not is_used}
+        used, unused = t("captionpage.masks.used", name=title), t("captionpage.masks.unused", name=title, **setting)
+        return {"text": used if is_used else unused, "can_use": not is_used}
 
     @at_desk
     def trash_pictures(self, desk: Desk, request: Data) -> Data:

@@ -133,7 +133,8 @@ class CaptionsPage(PictureTools):
             return {"done": t(key), "touched": [], **self._told(desk)}
         key = "captionpage.undone" if kind == "undo" else "captionpage.redone"
         at = applied.came[0] if applied.came else ""
-        done = t(key, name=applied.action.name)
+        left = [each.problem.text(self.context.language) for each in applied.skipped[:3]]
+        done = "\n".join([t(key, name=applied.action.name), *left])
         return {"done": done, "at": at, **self._touched(applied.rows), **self._told(desk)}
 
     @at_desk
@@ -191,7 +192,8 @@ class CaptionsPage(PictureTools):
         """Return the captions that an operation changes, by row, and how many it looks at."""
         library, mask = desk.library, self._scope(desk, request)
         operation = operation_of(str(request["operation"]), request["values"])
-        context = context_of(library, counter=captions_view.counter_of(self.context.draft.data))
+        counter = captions_view.counter_of(self.context.draft.data)
+        context = context_of(library, categories=self.tag_words.categories(library.tags.words), counter=counter)
         total = len(library) if mask is None else int(np.count_nonzero(mask))
         return edits(library, operation, mask, context), total
 

@@ -34,7 +34,7 @@ function drawHead() {
   if (state.selected.size) texts.push(words("num.selected", { num: many(state.selected.size) }));
   if (num) texts.push(words("num.at", { num: many(state.at + 1) }));
   part("counts").textContent = texts.join(" \u00b7 ");
-  part("again").hidden = state.version === state.viewVersion || !state.filter.trim();
+  part("again").hidden = state.version === state.viewVersion || (!state.filter.trim() && state.sort === "name");
 }
 
 const lookSoon = later(200, () => look({ stay: true }));

@@ -54,7 +54,7 @@ const turnedBox = ({ left, top, width, height }, { down }) => ({ left: down - to
 
 // Asks how a picture is to be turned and cut. Resolves when the dialog is closed.
 async function openCrop() {
-  const row = currentRow();
+  const row = await shownRow();
   if (!row || document.querySelector("dialog.tool-dialog")) return;
   await save();
   const facts = await ask("picture_facts", { row: row.id });
@@ -233,7 +233,7 @@ function cropDialog(row, facts) {
     if (!answer || answer.error) return;
     close();
     await pictured(answer, { quietly: !copy });
-    if (next && state.at < state.ids.length - 1) { go(state.at + 1); await want([currentId()]); openCrop(); }
+    if (next && state.at < state.ids.length - 1) { go(state.at + 1); openCrop(); }
   };
   const close = () => { watcher.disconnect(); dialog.close(); dialog.remove(); part("grid").focus({ preventScroll: true }); };
 

@@ -204,7 +204,7 @@ const loaded = (source) => new Promise((done) => { const image = new Image(); im
 
 // Opens the editor for the picture beside the grid.
 async function openMask() {
-  const row = currentRow();
+  const row = await shownRow();
   if (!row || document.querySelector("dialog.tool-dialog")) return;
   await save();
   const facts = await ask("picture_facts", { row: row.id });

@@ -30,11 +30,24 @@ async function pictured(answer, { quietly = false } = {}) {
   else if (answer.done && !quietly) { if (answer.can_undo) said(answer); else say(answer.done); }
 }
 
-async function changePictures(method, argument = {}, { quietly = false } = {}) {
+// One after the other: keys that follow fast are of the pictures as the one before has left them.
+let lastTurn = Promise.resolve();
+const inTurn = (work) => (lastTurn = lastTurn.then(work, work));
+
+const changePictures = (method, argument = {}, { quietly = false } = {}) => inTurn(async () => {
   const ids = pictureIds();
   if (!ids.length || !state.info) return;
   await save();
   await pictured(await ask(method, { ids: toText(ids), ...argument }), { quietly });
+});
+
+// The row of the picture that is shown; it may be on its way still.
+async function shownRow() {
+  for (let tries = 0; tries < 60 && currentId() !== null && !currentRow(); tries += 1) {
+    want([currentId()]);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  return currentRow();
 }
 
 const ratePictures = (rating) => changePictures("rate_pictures", { rating }, { quietly: true });
@@ -49,16 +62,16 @@ async function removeMask() {
 }
 
 // Pictures that leave the folder: the grid goes on with the next one that stays.
-async function takeAway(method, argument = {}) {
+const takeAway = (method, argument = {}) => inTurn(async () => {
   const ids = pictureIds();
-  if (!ids.length || !state.info) return;
+  if (!ids.length || !state.info) return null;
   const gone = new Set(ids);
   const stays = (step) => { for (let at = state.at; at >= 0 && at < state.ids.length; at += step) if (!gone.has(state.ids[at])) return state.ids[at]; return null; };
   await save();
   const answer = await ask(method, { ids: toText(ids), next: stays(1) ?? stays(-1), ...argument });
   await pictured(answer);
   return answer;
-}
+});
 const trashPictures = () => takeAway("trash_pictures");
 
 // Stars: those of the picture, or of all that are selected where they have the same.
@@ -194,7 +207,7 @@ function pictureKey(event) {
   const isPlain = !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) || event.getModifierState("AltGraph");
   if (!isPlain || event.target.closest(".chip, summary, .menu-list")) return false;
   if (/^[0-5]$/.test(event.key)) ratePictures(Number(event.key));
-  else if (PICTURE_KEYS[event.key]) PICTURE_KEYS[event.key]();
+  else if (PICTURE_KEYS[event.key]) { if (!event.repeat) PICTURE_KEYS[event.key](); }
   else return false;
   return true;
 }
