@@ -42,9 +42,12 @@ def get(row: TaggerModel, progress: Progress | None = None) -> ModelFiles:
 
 
 def _downloaded(row: TaggerModel) -> Path:
+    from huggingface_hub import constants
     from requests import RequestException
 
     folder = models_dir() / row.name
+    if constants.is_offline_mode():  # who switches off the hub means all downloads
+        raise UserError("tagger_downloads_off", f"{TABLE}.model", value=row.name, folder=str(folder))
     try:
         return Path(_kept_in(_session_class(row.name), folder=folder).download_models())
     except RequestException as error:

@@ -215,6 +215,14 @@ def test_without_a_connection_it_says_where_the_file_goes(home: Path, monkeypatc
     assert told == ["u2netp.onnx"]
 
 
+def test_downloads_that_are_switched_off_are_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("U2NET_HOME", str(home / "nothing"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError) as raised:
+        kinds.get("u2netp")
+    assert raised.value.problem.code == "tagger_downloads_off"
+
+
 def test_every_model_of_the_list_is_one_of_rembgs_that_works_here() -> None:
     from rembg.sessions import sessions_class
 
