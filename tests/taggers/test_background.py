@@ -205,6 +205,7 @@ def test_rembgs_own_downloads_are_used(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_without_a_connection_it_says_where_the_file_goes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("U2NET_HOME", str(home / "nothing"))
     told: list[str] = []
     with pytest.raises(UserError) as raised:
