@@ -16,7 +16,7 @@ SECONDS = 10.0
 def substitution(
     find: str, replacement: str, *, ignore_case: bool = False, seconds: float = SECONDS
 ) -> Callable[[str], str]:
-    """Return the function that replaces what an expression finds.
+    """Return the function that replaces what an expression finds; ^ and $ are at the ends of each line.
 
     The function raises UserError `regex_slow` once it has taken so many seconds in all.
 
@@ -24,7 +24,7 @@ def substitution(
         UserError: `regex_wrong`.
     """
     try:
-        pattern = regex.compile(find, regex.IGNORECASE if ignore_case else 0)
+        pattern = regex.compile(find, regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0))
         regex.compile(f"{find}|").sub(replacement, "")  # finds mistakes of the replacement, too
     except (regex.error, IndexError) as error:
         raise UserError("regex_wrong", value=find, reason=str(error)) from error

@@ -6,8 +6,9 @@ Terms: `tag:` a whole tag; `caption:` somewhere in the caption; `name:` and `pat
 all of it when there are * or ? in the term; a word alone is looked for in captions and paths. Numbers, with = != < > <=
 >=: `tags:`, `tokens:`, `chars:`, `lines:`, `width:`, `height:`, `size:` (the shorter side), `aspect:` (width to height,
 also as 16:9), `score:`, `rating:` (1 to 5, 0: none), `rarest:` (in how many captions the rarest tag of this one is).
-`similar:` a picture. Between terms: `and` (or nothing), `or`, `not`, brackets. In quotes blanks and brackets mean
-themselves; * and ? do behind a backslash. Large and small letters are the same. Alone stand:
+`similar:` a picture. Between terms: `and` (or nothing, or a comma), `or`, `not`, brackets; also & | and - or !
+directly before what is not wanted. In quotes blanks, commas and brackets mean themselves; * and ? do behind a
+backslash. Large and small letters are the same. Alone stand:
 
     untagged   pictures without a caption
     changed    captions that were changed on this page
@@ -34,18 +35,22 @@ NUMBER_KEYS = frozenset(
     {"tags", "tokens", "chars", "lines", "width", "height", "size", "aspect", "score", "rating", "rarest"}
 )
 FLAGS = frozenset({"untagged", "changed", "dup", "rated", "masked", "cropped", "rotated"})
-WORDS = frozenset({"and", "or", "not"})
+# What is typed for words between terms, the longest first: other programs have signs for them.
+JOINS = {"and": ("and", "&&", "&"), "or": ("or", "||", "|"), "not": ("not",)}
+WORDS = frozenset(word for words in JOINS.values() for word in words)
+MINUS = re.compile(r"[-!](?=\(|\"|([A-Za-z_]+)(?::|(?=[\s()]|$)))")
+MAXIMUM_DEPTH = 100
 OPERATORS = {"==": "=", "≥": ">=", "≤": "<=", "≠": "!=", "": "="}
 # What Chinese keyboards write, read as what is meant; of the same length, so that places stay.
-TYPED = str.maketrans("：（）“”＞＜＝！", ':()""><=!')
+TYPED = str.maketrans("：（）“”＞＜＝！，、", ':()""><=!,,')
 KEY = re.compile(r"([A-Za-z_]+):")
 NUMBER = re.compile(
     r"\s*(?P<operator>>=|<=|!=|==|=|>|<|≥|≤|≠|)\s*(?P<number>-?\d+(?:\.\d+)?)(?:\s?[:/x×]\s?(?P<by>\d+(?:\.\d+)?))?"
-    r"(?=[\s()]|$)"
+    r"(?=[\s(),]|$)"
 )
 # What stands where a number should.
-NO_NUMBER = re.compile(r"\s*[<>=!≥≤≠]*\s*[^\s()]*")
-BARE = re.compile(r'[^\s()":\\]+')
+NO_NUMBER = re.compile(r"\s*[<>=!≥≤≠]*\s*[^\s(),]*")
+BARE = re.compile(r'[^\s()":\\,!-][^\s()":\\,]*')
 
 
 class FilterError(UserError):
@@ -141,7 +146,7 @@ def parse(text: str) -> Node:
 
     Raises:
         FilterError: `filter_key_unknown`, `filter_value_missing`, `filter_number_wrong`, `filter_quote_open`,
-            `filter_bracket_open`, `filter_bracket_close` or `filter_term_missing`.
+            `filter_bracket_open`, `filter_bracket_close`, `filter_term_missing` or `filter_too_deep`.
     """
     return _Parser(text).run()
 
@@ -154,6 +159,7 @@ class _Parser:
         # Signs inside of quotes mean themselves; they are taken from `text`.
         self.typed = text.translate(TYPED)
         self.at = 0
+        self.depth = 0
 
     def run(self) -> Node:
         self._blanks()
@@ -181,8 +187,23 @@ class _Parser:
         return self.at < len(self.text) and self.typed[self.at] != ")" and not self._is_word("or")
 
     def _one(self) -> Node:
-        if self._word("not"):
-            return Not(self._one())
+        start = self.at
+        self.depth += 1
+        if self.depth > MAXIMUM_DEPTH:
+            raise FilterError(start, 1, "filter_too_deep", num=str(MAXIMUM_DEPTH))
+        node = Not(self._one()) if self._word("not") or self._minus() else self._inner()
+        self.depth -= 1
+        return node
+
+    def _minus(self) -> bool:
+        """Read a - or ! that stands directly before what begins with a known word, a quote or a bracket."""
+        found = MINUS.match(self.typed, self.at)
+        if found is None or (found[1] and found[1].lower() not in TEXT_KEYS | NUMBER_KEYS | FLAGS):
+            return False
+        self.at += 1
+        return True
+
+    def _inner(self) -> Node:
         start = self.at
         if self._sign("("):
             node = self._either()
@@ -255,7 +276,7 @@ class _Parser:
             if sign == '"':
                 self._quoted_part(signs)
                 continue
-            if sign.isspace() or (sign == ")" and not depth):
+            if sign.isspace() or sign == "," or (sign == ")" and not depth):
                 break
             depth += (sign == "(") - (sign == ")")
             self._take_sign(signs)
@@ -282,7 +303,7 @@ class _Parser:
             self.at += 1
 
     def _blanks(self) -> None:
-        while self.at < len(self.text) and self.text[self.at].isspace():
+        while self.at < len(self.text) and (self.text[self.at].isspace() or self.typed[self.at] == ","):
             self.at += 1
 
     def _sign(self, sign: str) -> bool:
@@ -293,14 +314,23 @@ class _Parser:
         return True
 
     def _is_word(self, word: str) -> bool:
-        behind = self.typed[self.at + len(word) : self.at + len(word) + 1]
-        is_end = not behind or behind.isspace() or behind in "()"
-        return is_end and self.typed[self.at : self.at + len(word)].lower() == word
+        return self._join(word) is not None
+
+    def _join(self, word: str) -> str | None:
+        """Return how a word between terms is written here; None where it is not."""
+        for written in JOINS[word]:
+            end = self.at + len(written)
+            behind = self.typed[end : end + 1]
+            is_end = not behind or behind.isspace() or behind in "(),"
+            if is_end and self.typed[self.at : end].lower() == written:
+                return written
+        return None
 
     def _word(self, word: str) -> bool:
-        if not self._is_word(word):
+        written = self._join(word)
+        if written is None:
             return False
-        self.at += len(word)
+        self.at += len(written)
         self._blanks()
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import reduce
 from pathlib import PurePath
 
 import numpy as np
@@ -46,9 +47,9 @@ def evaluate(node: Node, library: Library, counter: TokenCounter | None = None) 
         case Not(inner):
             return ~evaluate(inner, library, counter)
         case And(nodes):
-            return np.logical_and.reduce([evaluate(each, library, counter) for each in nodes])
+            return reduce(operator.iand, (evaluate(each, library, counter).copy() for each in nodes))
         case Or(nodes):
-            return np.logical_or.reduce([evaluate(each, library, counter) for each in nodes])
+            return reduce(operator.ior, (evaluate(each, library, counter).copy() for each in nodes))
         case Compare():
             return _compared(node, library, counter)
         case Flag():

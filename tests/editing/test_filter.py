@@ -101,6 +101,14 @@ def found(library: Library, text: str) -> str:
         ("not(path:sub)not tag:1girl", "bc"),
         ("changed", ""),
         ('"untagged"', ""),
+        # What other programs write for and, or and not; commas between terms.
+        ("tags: > 2, -tag:1girl", "cd"),
+        ("path:sub，!untagged", "d"),
+        ("-untagged -(path:sub) !caption:1girl", "bc"),
+        ("tag:1girl | tag:1boy && caption:cat", "ab"),
+        ("name:a.png || name:b.png", "ab"),
+        ('caption:"1girl, cat"', "a"),
+        ("-sub", ""),
     ],
 )
 def test_what_filters_find(library: Library, text: str, expected: str) -> None:
@@ -164,6 +172,8 @@ def test_duplicates_and_likeness(library: Library) -> None:
         ("cat or or dog", 4, 2, "filter_term_missing"),
         ("()", 0, 1, "filter_term_missing"),
         ("similar: nobody.png", 0, 19, "filter_picture_unknown"),
+        ("(" * 5000 + "cat" + ")" * 5000, 100, 1, "filter_too_deep"),
+        ("not " * 5000 + "cat", 400, 1, "filter_too_deep"),
     ],
 )
 def test_errors_are_told_at_their_place(library: Library, text: str, position: int, length: int, code: str) -> None:
@@ -184,7 +194,30 @@ def test_tokens_need_a_counter(library: Library) -> None:
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
-    ["a*b", "c?t", "and", "not", "dup", "a b", '"', "\\", "\\(x\\)", "a:b", "(a", "b)", "“", "：", "tag:x", ""]
+    [
+        "a*b",
+        "c?t",
+        "and",
+        "not",
+        "dup",
+        "a b",
+        '"',
+        "\\",
+        "\\(x\\)",
+        "a:b",
+        "(a",
+        "b)",
+        "“",
+        "：",
+        "tag:x",
+        "",
+        "&&",
+        "|",
+        "-tag:x",
+        "!dup",
+        "a,b",
+        "，",
+    ]
 )
 patterns = texts.map(Pattern.of) | st.lists(
     st.sampled_from(["*", "?", "a", "B", " ", "\\*", "\\?", "\\\\", '"', "(", ")", "猫", ":"]), max_size=8

@@ -53,6 +53,8 @@ CONTEXT = Context({"b": 5, "c": 9}, {"c": 1, "a": 0}, COUNTER)
         (Replace("CAT", "dog", "tag", ignore_case=True), "a, Cat", "a, dog"),
         (Replace(r"(\d)girls?", r"\1 girl", "regex"), "1girl, 2girls", "1 girl, 2 girl"),
         (Replace(r"(x)|y", r"[\1]", "regex"), "xy", "[x][]"),
+        (Replace("^x|y$", "z", "regex"), "x, y\nx, x, y", "z, z\nz, x, z"),
+        (Replace(r"\n", ", ", "regex"), "x\ny", "x, y"),
         (AddTags("a, b"), "c, a", "c, a, b"),
         (AddTags("a, b", "start"), "c", "a, b, c"),
         (AddTags("a", "number", 2), "c, d", "c, a, d"),
