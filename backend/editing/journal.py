@@ -297,27 +297,41 @@ class Journal:
         self, kind: Literal["undo", "redo"], on_conflict: OnConflict, wait: bool
     ) -> tuple[Action, list[Change]] | None:
         """Undo the last action, or do the first again that was undone."""
-        if any(change.kind != "text" for change, _ in list(self._pending.values())):
-            self._later(lambda: None).result()  # what becomes of moved files is only seen on disk
-        with self._fresh():
-            usable = self._usable(kind == "redo")
-            if not usable:
-                return None
-            record = usable[-1 if kind == "undo" else 0]
-            changes = self._turned(record, kind == "undo")
-            conflicts = {} if on_conflict == "overwrite" else self._conflicts(changes)
-            if conflicts and on_conflict == "refuse":
-                raise FilesChangedOutside(record.name, sorted(conflicts))
-            step = record.step + 1
-            told = [(path, problem.code, problem.params) for path, problem in conflicts.items()]
-            entry = {"kind": kind, "action": record.id, "step": step, "owner": self._owner, "skipped": told}
-            self._append([line(entry)])
-            changes = [change for change in changes if change.path not in conflicts]
-            self._schedule(record, changes, force=on_conflict == "overwrite")
-            last = self._later(lambda: self._end(record, step))
+        while True:
+            with self._fresh():
+                usable = self._usable(kind == "redo")
+                if not usable:
+                    return None
+                record = usable[-1 if kind == "undo" else 0]
+                changes = self._turned(record, kind == "undo")
+                if self._can_judge(changes):
+                    changes, last = self._begin_turn(kind, record, changes, on_conflict)
+                    break
+            self._later(lambda: None).result()
         if wait:
             last.result()
         return record.shown(), changes
+
+    def _can_judge(self, changes: Sequence[Change]) -> bool:
+        """Tell whether it can be seen if files are as expected: of moved ones, only when nothing is being written."""
+        with self._pending_lock:
+            pending = [change for change, _ in self._pending.values()]
+        return not pending or all(change.kind == "text" for change in [*pending, *changes])
+
+    def _begin_turn(
+        self, kind: str, record: Record, changes: Sequence[Change], on_conflict: OnConflict
+    ) -> tuple[list[Change], Future[None]]:
+        """Write down that an action is turned and have it done; return what is done, and what is so when it is."""
+        conflicts = {} if on_conflict == "overwrite" else self._conflicts(changes)
+        if conflicts and on_conflict == "refuse":
+            raise FilesChangedOutside(record.name, sorted(conflicts))
+        step = record.step + 1
+        told = [(path, problem.code, problem.params) for path, problem in conflicts.items()]
+        entry = {"kind": kind, "action": record.id, "step": step, "owner": self._owner, "skipped": told}
+        self._append([line(entry)])
+        done = [change for change in changes if change.path not in conflicts]
+        self._schedule(record, done, force=on_conflict == "overwrite")
+        return done, self._later(lambda: self._end(record, step))
 
     def _turned(self, record: Record, is_back: bool) -> list[Change]:
         """Return what an action changes of the files, or the way back; without the files that it passed over."""

@@ -77,7 +77,6 @@ class Library(PictureActions):
         self._unreadable: dict[str, Problem] = {}
         self.folder_problems: tuple[Problem, ...] = ()
         self._snapshot = snapshot_path(self.cache_dir, self.root, caption_extension, is_recursive=recursive)
-        self._unsaved: dict[str, Problem] = {}
         self._late: list[Conflict] = []
         if LocalFiles().kind(str(self.root)) != "folder":
             raise UserError("file_not_found", value=str(self.root))

@@ -42,6 +42,8 @@ class PictureActions(Rows):
 
     def __init__(self, root: Path, cache_dir: Path) -> None:
         super().__init__(root, cache_dir)
+        # Captions that could not be written, and why.
+        self._unsaved: dict[str, Problem] = {}
         # One action after the other; taken before the lock of the rows.
         self._act_lock = threading.RLock()
         # The files that an action is about, while it is done, and what has become of them.
@@ -117,7 +119,7 @@ class PictureActions(Rows):
         """
         with self._act_lock:
             with self._lock:
-                self._ready()
+                self._ready_to_move(rows)
                 taken: set[str] = set()
                 copies = [self._copy_of(row, (edits or {}).get(row, self.edit(row)), taken) for row in rows]
             # Written under other names, then moved: undo moves them back there, and nothing is ever deleted.
@@ -151,11 +153,12 @@ class PictureActions(Rows):
     def _move(self, name: str, rows: Sequence[int], place: Callable[[str], Path]) -> Applied:
         with self._act_lock:
             with self._lock:
-                self._ready()
+                self._ready_to_move(rows)
+                skipped = self._unwritten(rows)
+                rows = [row for row in rows if self.caption_name(row) not in self._unsaved]
                 groups = [each for each in self._groups(rows) if place(each.stem) != self.root / each.stem]
             taken: set[str] = set()
             changes: list[Change] = []
-            skipped: list[Skipped] = []
             for group in groups:
                 if not group.own:
                     problem = Problem("error", "move_source_gone", "", {"value": group.stem})
@@ -164,6 +167,18 @@ class PictureActions(Rows):
                 stem = free_stem(group, str(place(group.stem)), taken)
                 changes += self._group_changes(group, stem)
             return self._do(name, changes, skipped)
+
+    def _ready_to_move(self, rows: Iterable[int]) -> None:
+        """Be ready, and have captions in their files that are still being written: they go along."""
+        self._ready()
+        if any(self.journal.pending(self.caption_name(row)) for row in rows):
+            self.journal.wait()
+            self._settle()
+
+    def _unwritten(self, rows: Iterable[int]) -> list[Skipped]:
+        """Return the captions that are only in memory: their pictures stay, so that they are not lost."""
+        captions = dict.fromkeys(self.caption_name(row) for row in rows)
+        return [Skipped(caption, self._unsaved[caption]) for caption in captions if caption in self._unsaved]
 
     def _groups(self, rows: Iterable[int]) -> Iterable[Group]:
         """Yield what belongs to pictures, those of one stem together."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,8 +134,9 @@ def copy_of(root: Path, name: str, edit: PictureEdit, *, caption_suffix: str, ha
     suffixes = (copy_suffix(name), *([caption_suffix] if caption_suffix else []), *([MASK_SUFFIX] if has_mask else []))
     group = Group(stem, tuple(stem + suffix for suffix in suffixes), (), is_whole=True)
     final = free_stem(group, f"{root / stem}-edited", taken)
-    staged = free_stem(group, str(root / TRASH / Path(final).relative_to(root)), taken)
-    return Copy(root, name, edit, suffixes, staged, final)
+    # A folder of its own, so that an undo long after finds it free.
+    staged = root / TRASH / "copies" / uuid.uuid4().hex[:12] / Path(final).name
+    return Copy(root, name, edit, suffixes, str(staged), final)
 
 
 def write_copy(source: Path, edit: PictureEdit, target: Path) -> None:

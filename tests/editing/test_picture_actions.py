@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -506,6 +507,7 @@ def test_what_may_not_be_moved_is_told(root: Path) -> None:
         pytest.skip("needs a second user")
     code = f"""
 import os
+import random
 from pathlib import Path
 from backend.editing.library import Library, Reloaded, Renumbered
 root = Path({str(root)!r})
@@ -520,6 +522,36 @@ print([each.problem.code for each in applied.skipped], library.names[0])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert "file_unwritable" in done.stdout and "a.png" in done.stdout, done.stderr
+
+
+def test_a_caption_that_is_only_in_memory_keeps_its_picture_here(
+    library: Library, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        library.apply("x", {0: "typed", 3: "new"}, wait=True)
+    applied = library.trash("trash", [0, 3, 4])
+    assert codes(applied) == [("a.txt", "no_space"), ("sub/c.txt", "no_space")]
+    assert applied.went == ("sub/d.webp",)
+    library.retry("again")
+    assert len(library.trash("trash", [0, 3]).went) == 2
+    assert (root / ".trash/a.txt").read_text() == "typed"
+    assert (root / ".trash/sub/c.txt").read_text() == "new"
+
+
+def test_captions_that_are_being_written_go_along(library: Library, root: Path) -> None:
+    for number in range(20):
+        library.apply("x", {3: f"caption {number}"})
+        library.trash("trash", [3])
+        assert (root / ".trash/sub/c.txt").read_text() == f"caption {number}"
+        library.undo()
+        library.undo()
+        library.redo()
+        library.redo()
+        assert (root / ".trash/sub/c.txt").read_text() == f"caption {number}"
+        library.undo()
+        library.undo()
+    assert library.texts[3] == ""
 
 
 def test_filters_know_edits(library: Library) -> None:
@@ -651,3 +683,60 @@ def test_captions_are_edited_while_other_pictures_move(
     library.journal.wait()
     assert (root / "sub/d.txt").read_text() == "edited"
     assert as_opened_anew(library)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_done_the_library_knows_the_folder_and_undo_brings_it_back(root: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    # In captions with several encodings and line ends, each byte has to come back.
+    (root / "a.txt").write_bytes("山水风景\r\n狗\r\n".encode("gb18030"))
+    start = files(root)
+
+    with Library(root) as library:
+
+        def some() -> list[int]:
+            return chance.sample(range(len(library)), min(len(library), chance.randint(1, 3)))
+
+        def mask() -> object:
+            row = chance.choice(some())
+            data = chance.choice([None, png(*library.full_size(row))])
+            return library.set_mask("mask", row, data)
+
+        def cut() -> object:
+            return library.edit_pictures(
+                "cut", {row: PictureEdit(0, (0, 0, 1, 1), library.full_size(row), 2) for row in some()}
+            )
+
+        acts = [
+            lambda: library.rate("rate", some(), chance.randint(0, 5)),
+            lambda: library.rotate("turn", some(), chance.choice([90, 180, 270])),
+            cut,
+            mask,
+            lambda: library.save_copies("copy", some()),
+            lambda: library.trash("trash", some()),
+            lambda: library.move_to("move", some(), root / chance.choice(["", "sub", "new/deep"])),
+            lambda: library.move_to("away", some(), root.parent / "other"),
+            lambda: library.apply("edit", {row: f"山水风景 {chance.random()}" for row in some()}),
+            library.undo,
+            library.undo,
+            library.redo,
+        ]
+        for _ in range(15):
+            if len(library):
+                chance.choice(acts)()
+            else:
+                library.undo()
+            library.journal.wait()
+            assert as_opened_anew(library)
+        done = files(root)
+        num = 0
+        while library.undo():
+            num += 1
+        library.journal.wait()
+        assert {name: data for name, data in files(root).items() if not name.startswith(".trash/")} == start
+        assert as_opened_anew(library)
+        for _ in range(num):
+            library.redo()
+        library.journal.wait()
+        assert files(root) == done
+        assert as_opened_anew(library)
