@@ -140,7 +140,9 @@ class _Scanner:
     def _edits(self, entries: list[Entry], source: Source) -> dict[str, PictureEdit | None]:
         """Return how pictures are turned and cut, by their names, None where it cannot be told; most have nothing."""
         files = [entry.edit_file for entry in entries if entry.edit_file is not None]
-        read = read_captions(files, source.files, self.index, self.pool) if files else {}
+        # A metadata file elsewhere may name pictures of this machine; those of one source are in one place.
+        system = source.store.files(files[0].location) if files else source.files
+        read = read_captions(files, system, self.index, self.pool)
         found: dict[str, PictureEdit | None] = {}
         for entry in entries:
             if entry.edit_file is not None:

@@ -24,6 +24,7 @@ from backend.config.data import DataSection, DatasetConfig
 from backend.config.problems import UserError
 from backend.data.images import read_rgb
 from backend.data.index import Facts, Index
+from backend.data.picture_edits import PictureEdit, edit_text
 from backend.data.scan import scan
 from backend.data.stores import Store, open_store
 
@@ -88,6 +89,23 @@ def test_a_folder_on_s3(bucket, server: str) -> None:
     assert store.read(record.conditioning) == picture("black")
     recursive = look(f"s3://{bucket.name}/set", endpoint_url=server, recursive=True)
     assert [item.name for item in recursive.images] == ["b.png", "10_dog/a b.jpg", "plain/x.png"]
+
+
+def test_edits_on_s3_and_of_pictures_here_that_a_file_there_names(bucket, server: str, tmp_path: Path) -> None:
+    edit = edit_text(PictureEdit(rotate=90, crop=(0, 0, 20, 16), size=(30, 40)))
+    assert edit
+    bucket("set/a.png", picture("red", "PNG"))
+    bucket("set/a.png.athanor.json", edit.encode())
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.png").write_bytes(picture("red", "PNG"))
+    (tmp_path / "here" / "a.png.athanor.json").write_text(edit, encoding="utf-8")
+    bucket("set/meta.json", b'{"a.png": "a"}')
+    address = f"s3://{bucket.name}/set"
+    for found in (
+        look(address, endpoint_url=server),
+        look(f"{address}/meta.json", endpoint_url=server, image_dir=str(tmp_path / "here")),
+    ):
+        assert [(item.name, item.width, item.height) for item in found.images] == [("a.png", 20, 16)]
 
 
 def test_the_address_of_the_server_may_come_from_the_environment(bucket, server: str, monkeypatch) -> None:

@@ -48,7 +48,7 @@ def _accompany(source: Source, entry: Entry, name: str, names: frozenset[str]) -
     if name + EDIT_SUFFIX in names:
         path = entry.location + EDIT_SUFFIX
         with suppress(UserError):  # it went away just now
-            entry.edit_file = File(name + EDIT_SUFFIX, path, source.files.stamp(path))
+            entry.edit_file = File(name + EDIT_SUFFIX, path, source.store.local.stamp(path))
 
 
 def _asked_for(source: Source, location: str) -> str:
