@@ -46,7 +46,9 @@ class Output:
         self.config = config
         self.name = name
         self._changes: dict[str, list[Change]] = defaultdict(list)
-        self._rows: dict[str, dict[str, dict[str, Any]]] = {}
+        self._lines: dict[str, dict[str, str]] = {}
+        # Pictures of one stem, as cat.png and cat.jpg, share a caption file: the first of them writes it.
+        self._put: set[tuple[str, str]] = set()
         self._recordings: dict[str, Recording] = {}
         self._journals: dict[str, Journal] = {}
         self._num_told: dict[str, int] = defaultdict(int)
@@ -84,24 +86,34 @@ class Output:
         """Note what was found of a picture; `flush` writes it.
 
         Raises:
-            UserError: The file that it has cannot be read.
+            UserError: The file that it has cannot be read, or is one of another program.
         """
         found = self._found(picture)
         before = _caption_in(found, self.config.output)
-        if before and self.config.on_existing == "skip":  # somebody wrote it meanwhile
+        file = (picture.folder, picture.name if self.config.output == "jsonl" else self._file_of(picture))
+        is_theirs = bool(before) and self.config.on_existing == "skip"  # somebody wrote it meanwhile
+        if is_theirs or file in self._put:
             return Written(picture, before, before, is_new=False)
         after = joined(before, words, self.config)
+        text = after
+        if self.config.output != "txt":
+            text = self._with_caption(picture, found, {CAPTION: after, DETAILS: dict(details)})
+        self._put.add(file)
         if self.config.output == "jsonl":
-            row = {FILE_NAME: picture.name, CAPTION: after, DETAILS: dict(details)}
-            self._lines_of(picture.folder)[picture.name] = row
-        else:
-            text = after
-            if self.config.output == "json":
-                text = json.dumps({CAPTION: after, DETAILS: dict(details)}, ensure_ascii=False, indent=1)
-            if found is None or text != found.text:
-                change = Change(self._file_of(picture), found.text if found else None, text)
-                self._changes[picture.folder].append(change)
+            self._lines_of(picture.folder)[picture.name] = text
+        elif found is None or text != found.text:
+            change = Change(self._file_of(picture), found.text if found else None, text)
+            self._changes[picture.folder].append(change)
         return Written(picture, before, after, is_new=after != before)
+
+    def _with_caption(self, picture: Picture, found: CaptionText | None, values: Mapping[str, Any]) -> str:
+        """Return what is in a file or line of JSON with other values; all else that is told there is kept."""
+        is_line = self.config.output == "jsonl"
+        old = _object(found.text) if found is not None and found.text.strip() else {}
+        if old is None:
+            raise UserError("caption_json_foreign", value=self._file_of(picture))
+        first = {FILE_NAME: picture.name} if is_line else {}
+        return json.dumps({**first, **old, **values}, ensure_ascii=False, indent=None if is_line else 1)
 
     def flush(self) -> list[Problem]:
         """Write what was put since the last time; the files themselves are written by a thread.
@@ -126,10 +138,11 @@ class Output:
         Raises:
             UserError: As `flush`.
         """
-        for folder, rows in self._rows.items():
+        for folder, lines in self._lines.items():
             found = find_caption(Path(folder) / LINES_NAME)
-            text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows.values())
-            self._changes[folder].append(Change(LINES_NAME, found.text if found else None, text))
+            text = "\n".join(lines.values())
+            if text != (found.text if found else ""):
+                self._changes[folder].append(Change(LINES_NAME, found.text if found else None, text))
         found_problems = self.flush()
         self._open.close()
         return found_problems + self._problems()
@@ -162,29 +175,32 @@ class Output:
 
     def _found(self, picture: Picture) -> CaptionText | None:
         if self.config.output == "jsonl":
-            row = self._lines_of(picture.folder).get(picture.name)
-            return CaptionText(json.dumps(row)) if row is not None else None
+            line = self._lines_of(picture.folder).get(picture.name)
+            return CaptionText(line) if line is not None else None
         return find_caption(Path(picture.folder) / self._file_of(picture))
 
-    def _lines_of(self, folder: str) -> dict[str, dict[str, Any]]:
-        """Return the rows of a folder's file by the names of their pictures; read once."""
-        if folder not in self._rows:
+    def _lines_of(self, folder: str) -> dict[str, str]:
+        """Return the lines of a folder's file by the names of their pictures, others by numbers; read once."""
+        if folder not in self._lines:
             found = find_caption(Path(folder) / LINES_NAME)
-            rows = [_object(line) for line in (found.text if found else "").splitlines() if line.strip()]
-            self._rows[folder] = {str(row.get(FILE_NAME, number)): row for number, row in enumerate(rows)}
-        return self._rows[folder]
+            lines: dict[str, str] = {}
+            for number, line in enumerate((found.text if found else "").split("\n")):
+                name = (_object(line) or {}).get(FILE_NAME)
+                lines[name if isinstance(name, str) and name not in lines else f"\n{number}"] = line
+            self._lines[folder] = {name: line for name, line in lines.items() if line.strip()}
+        return self._lines[folder]
 
 
 def _caption_in(found: CaptionText | None, output: str) -> str:
     if found is None or not found.text.strip():
         return ""
-    return found.text if output == "txt" else str(_object(found.text).get(CAPTION) or "")
+    return found.text if output == "txt" else str((_object(found.text) or {}).get(CAPTION) or "")
 
 
-def _object(text: str) -> dict[str, Any]:
-    """Return the JSON object of a text; an empty one where it is none."""
+def _object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object of a text; None where it is none."""
     try:
         content = json.loads(text)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

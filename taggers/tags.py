@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.config.problems import UserError
-from backend.editing.tags import KAOMOJI
+from backend.editing.tags import with_spaces
 from taggers.config import TABLE, TaggingConfig
 from taggers.models import Category
 
 ORDER: tuple[Category, ...] = ("character", "copyright", "artist", "general", "meta", "other", "model")
 # Kinds of which the likeliest is meant, not all above a threshold.
 SINGLE: tuple[Category, ...] = ("rating", "quality")
-# MCut may find its gap among names that are all unlikely.
-LEAST_OF_CHARACTERS = 0.15
+# MCut may find its gap among names that are all unlikely; something general is on every picture.
+LEAST_OF_NAMES = 0.15
 SERIES = re.compile(r"^(?P<name>.+?)_?\((?P<series>[^()]+)\)$")
 WEIGHTED = re.compile(r"^\((.+):\d+(?:\.\d+)?\)$")
 ARROW = re.compile(r"\s*(?:->|→|=>)\s*")
@@ -107,7 +107,7 @@ def mcut(scores: Scores) -> float:
 def _threshold(kind: Category, scores: Scores, places: NDArray[np.intp], tags: TagList, rules: Rules) -> float | Scores:
     if rules.config.mcut:
         gap = mcut(scores)
-        return max(gap, LEAST_OF_CHARACTERS) if kind == "character" else gap
+        return gap if kind == "general" else max(gap, LEAST_OF_NAMES)
     if rules.config.best_thresholds and tags.best is not None:
         own = tags.best[places]
         return np.where(np.isnan(own), np.float32(rules.thresholds[kind]), own)
@@ -158,7 +158,7 @@ def _is_excluded(name: str, rules: Rules) -> bool:
 
 def spelled(name: str, config: TaggingConfig, score: float | None = None) -> str:
     """Return a tag as it is written."""
-    text = name.replace("_", " ") if config.underscore_to_space and name not in KAOMOJI else name
+    text = with_spaces(name) if config.underscore_to_space else name
     if config.escape_brackets:
         text = re.sub(r"(?<!\\)([()])", r"\\\1", text)
     return f"({text}:{score:.2f})" if config.confidence_weights and score is not None else text
@@ -188,16 +188,34 @@ def sentence(text: str, rules: Rules) -> list[str]:
 
 
 def joined(old: str, new: Sequence[str], config: TaggingConfig) -> str:
-    """Return the caption of a picture from what it has, what was found, and what is to be done with the two."""
+    """Return the caption of a picture from what it has, what was found, and what is to be done with the two.
+
+    Each line of what it has is a caption of its own, and gets all that is new.
+    """
     kept = "" if config.on_existing == "overwrite" else old.strip()
-    known = {_bare(part) for part in re.split(r"[,\n]", kept)} if config.on_existing == "merge" else set()
+    if "\n" in kept:
+        return "\n".join(joined(line, new, config) if line.strip() else line for line in kept.split("\n"))
+    known = set(map(_bare, _parts(kept, config))) if config.on_existing == "merge" else set()
     text = config.separator.join(word for word in new if _bare(word) not in known)
     parts = (text, kept) if config.on_existing == "prepend" else (kept, text)
     caption = config.separator.join(part for part in parts if part)
+    return _led(caption, config)
+
+
+def _led(caption: str, config: TaggingConfig) -> str:
+    """Return a caption with the trigger word in front; where it stands in it already, it comes to the front."""
     trigger = config.trigger_word.strip()
-    if not trigger or same(trigger) in {_bare(part) for part in re.split(r"[,\n]", caption)}:
+    found = _parts(caption, config)
+    if not trigger or _bare(found[0]) == same(trigger):
         return caption
+    if same(trigger) in map(_bare, found):
+        caption = config.separator.join(part.strip() for part in found if _bare(part) != same(trigger))
     return config.separator.join(part for part in (trigger, caption) if part)
+
+
+def _parts(caption: str, config: TaggingConfig) -> list[str]:
+    """Return what stands between commas, or what the user has instead."""
+    return re.split("|".join({",", re.escape(config.separator.strip() or ",")}), caption)
 
 
 def _bare(word: str) -> str:

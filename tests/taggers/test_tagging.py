@@ -178,6 +178,36 @@ def test_one_file_of_a_folder_is_a_data_set(model: Path, make_pictures: MakePict
     assert json.loads((folder / LINES_NAME).read_text("utf-8")) == mine
 
 
+@pytest.mark.parametrize("output", ["json", "jsonl"])
+def test_what_others_keep_in_json_stays(model: Path, make_pictures: MakePictures, output: Any) -> None:
+    folder = make_pictures(a=1, b=2)
+    theirs = {"file_name": "a.png", "score": 5, "caption": "one\u2028two"}
+    lines = [json.dumps(theirs, ensure_ascii=False), "not json", json.dumps({"file_name": "gone.png"})]
+    (folder / LINES_NAME).write_text("\n".join(lines), encoding="utf-8")
+    (folder / "a.json").write_text(json.dumps({"size": 5}), encoding="utf-8")
+    (folder / "b.json").write_text("[1, 2]", encoding="utf-8")
+    heard = Heard()
+    counts = run(model, folder, heard, output=output)
+    if output == "json":
+        assert json.loads((folder / "a.json").read_text("utf-8"))["size"] == 5
+        assert (folder / "b.json").read_text("utf-8") == "[1, 2]" and counts == Counts(written=1, failed=1)
+        assert [problem.code for problem in heard.warnings] == ["caption_json_foreign"]
+        return
+    assert counts == Counts(written=1, skipped=1)
+    found = (folder / LINES_NAME).read_text("utf-8").split("\n")
+    assert found[:3] == lines and json.loads(found[3])["file_name"] == "b.png"
+    run(model, folder, output=output, on_existing="overwrite")
+    assert json.loads((folder / LINES_NAME).read_text("utf-8").split("\n")[0])["score"] == 5
+
+
+def test_pictures_that_share_a_caption_file_write_it_once(model: Path, make_pictures: MakePictures) -> None:
+    folder = make_pictures(a=1)
+    (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
+    (folder / "a.txt").write_text("mine", encoding="utf-8")
+    assert run(model, folder, on_existing="append", batch_size=1) == Counts(written=1, skipped=1)
+    assert captions(folder)["a.txt"].count("1girl") == 1
+
+
 def test_a_damaged_picture_is_told_and_passed_over(model: Path, make_pictures: MakePictures) -> None:
     folder = make_pictures(a=1, b=2)
     (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:40])

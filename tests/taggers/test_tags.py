@@ -9,9 +9,10 @@ import pytest
 import tiny_taggers
 
 from backend.config.problems import UserError
+from backend.editing.tags import KAOMOJI
 from taggers.config import TaggingConfig
 from taggers.models import DANBOORU
-from taggers.tags import KAOMOJI, TagList, choose, confidences, joined, make_rules, mcut, same, sentence, words
+from taggers.tags import TagList, choose, confidences, joined, make_rules, mcut, same, sentence, words
 
 LIST = TagList(
     tuple(name for name, _ in tiny_taggers.TAGS),
@@ -103,6 +104,7 @@ def test_faces_keep_their_underscores() -> None:
     tags = TagList(tuple(sorted(KAOMOJI)), ("general",) * len(KAOMOJI))
     assert tagged(np.ones(len(KAOMOJI), np.float32), tags, order="list") == sorted(KAOMOJI)
     assert len(KAOMOJI) == 19
+    assert tagged(np.ones(2, np.float32), TagList(("T_T", ";_;"), ("general",) * 2), order="list") == ["T_T", ";_;"]
 
 
 def test_underscores_can_be_kept() -> None:
@@ -191,6 +193,34 @@ def test_the_trigger_word_is_in_front_once(how: Any) -> None:
     assert again.count("zkz") == 1
     assert joined("cat", ["hat"], config).startswith("zkz, ")
     assert joined("", [], config) == "zkz"
+
+
+def test_a_trigger_word_behind_other_words_comes_to_the_front() -> None:
+    config = TaggingConfig(on_existing="prepend", trigger_word="zkz")
+    assert joined("zkz, cat", ["hat"], config) == "zkz, hat, cat"
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("append", "zkz, cat, hat\n\nzkz, a dog, hat"),
+        ("merge", "zkz, cat, hat\n\nzkz, a dog, hat"),
+        ("prepend", "zkz, hat, cat\n\nzkz, hat, a dog"),
+        ("overwrite", "zkz, hat"),
+    ],
+)
+def test_each_line_is_a_caption_and_gets_all_that_is_new(how: Any, expected: str) -> None:
+    assert joined("cat\n\nzkz, a dog\n", ["hat"], TaggingConfig(on_existing=how, trigger_word="zkz")) == expected
+
+
+def test_merging_knows_tags_between_other_separators() -> None:
+    config = TaggingConfig(on_existing="merge", separator=" | ")
+    assert joined("cat | hat", ["hat", "dog"], config) == "cat | hat | dog"
+
+
+def test_the_widest_gap_takes_no_unlikely_names() -> None:
+    tags = TagList(("1girl", "solo", "fate", "bleach"), ("general", "general", "copyright", "copyright"))
+    assert tagged(np.array([0.9, 0.1, 0.06, 0.01], np.float32), tags, mcut=True) == ["1girl"]
 
 
 def test_the_separator_can_be_another() -> None:
