@@ -1,4 +1,4 @@
-"""Pictures on the caption page in a real browser: cut, masked, rated, copied, moved, thrown away; mouse and keyboard."""
+"""Pictures on the caption page in a real browser: cut, masked, rated, copied, moved, thrown away; mouse and keys."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from live_app import App
 from PIL import Image, ImageDraw
@@ -425,6 +426,24 @@ def test_what_is_thrown_away_goes_to_the_trash_the_grid_goes_on_and_undo_brings_
     assert (folder / "2.txt").read_text(encoding="utf-8") == "cat, number 2"
 
 
+def test_keys_that_follow_fast_act_on_one_picture_after_the_other(page: Page, folder: Path) -> None:
+    for key in ("Delete", "2", "Delete", "Delete", "5"):
+        page.keyboard.press(key)
+    shown(page, "3.png")
+    expect(tile(page, "3.png").locator(".mark-stars")).to_have_text("5★")
+    assert {path.name for path in (folder / ".trash").glob("*.png")} == {"0.png", "1.png", "2.png"}
+    assert edit_of(folder / ".trash" / "1.png") == {"version": 1, "rating": 2}
+    assert not list(folder.glob("4.png.*"))
+
+
+def test_masks_and_stars_of_others_appear_by_themselves(page: Page, folder: Path) -> None:
+    Image.new("L", (600, 400)).save(folder / "1-masklabel.png")
+    (folder / "2.png.athanor.json").write_text('{"version": 1, "rating": 3}', encoding="utf-8")
+    expect(tile(page, "1.png").locator(".mark-mask")).to_be_visible(timeout=20 * SECOND)
+    expect(tile(page, "2.png").locator(".mark-stars")).to_have_text("3★", timeout=20 * SECOND)
+    expect(page.locator(".caption-tile")).to_have_count(6)
+
+
 def test_selection_and_place_are_kept_by_name_when_pictures_come_and_go(page: Page, folder: Path) -> None:
     tile(page, "3.png").click()
     page.keyboard.press("Shift+ArrowRight")
@@ -474,6 +493,40 @@ def test_the_keys_are_listed_and_work_with_one_picture_large(page: Page, folder:
     shown(page, "2.png")
     page.keyboard.press("Escape")
     assert {path.name for path in (folder / ".trash").glob("*.png")} == {"1.png"}
+
+
+def remover(path: Path) -> Path:
+    """Make a model of U2-Net's interface that sees the subject where a picture is red."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    numbers = (("starts", 0), ("ends", 1), ("axes", 1))
+    graph = helper.make_graph(
+        [helper.make_node("Slice", ["input", *(name for name, _ in numbers)], ["output"])],
+        "remover",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 320, 320])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 320, 320])],
+        [numpy_helper.from_array(np.array([value], np.int64), name) for name, value in numbers],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    save(model, path)
+    return path
+
+
+def test_backgrounds_of_the_selected_pictures_are_taken_away_by_a_run(page: Page, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rembg", reason="rembg is not installed")
+    model = remover(tmp_path / "mine.onnx")
+    page.keyboard.press("Shift+ArrowRight")
+    page.locator("[data-tool=more]").click()
+    page.locator("[data-tool=background]").click()
+    expect(page.locator(".small-dialog header")).to_have_text("Remove the background of 2 picture(s)")
+    page.locator("#captions-background-model").fill(str(model))
+    page.locator("#captions-background-start").click()
+    closed(page)
+    expect(tile(page, "1.png").locator(".mark-mask")).to_be_visible(timeout=90 * SECOND)
+    mask = mask_of(folder / "0.png")
+    assert mask.size == (600, 400) and mask.getpixel((300, 200)) > 200 and mask.getpixel((20, 20)) < 50
+    assert {path.name for path in folder.glob("*-masklabel.png")} == {"0-masklabel.png", "1-masklabel.png"}
 
 
 @pytest.mark.parametrize(("width", "language"), [(390, "en"), (390, "zh-CN"), (1024, "en"), (1280, "zh-CN")])

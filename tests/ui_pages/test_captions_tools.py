@@ -1,4 +1,4 @@
-"""What the caption page does to pictures, on real folders: cuts, stars, masks, copies, trash, moves; their addresses."""
+"""What the caption page does to pictures, on real folders: cuts, stars, masks, copies, trash, moves; and addresses."""
 
 from __future__ import annotations
 

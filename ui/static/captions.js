@@ -94,7 +94,15 @@ function showEmpty(folders, text = "") {
 }
 
 let opening = 0;
-async function openFolder(path, again = false, why = "", at = "") {
+let lastOpening = null;
+const openFolder = (...where) => (lastOpening = takeUp(...where));
+
+// Waits until no folder is being opened any more: rows have their numbers then.
+async function settled() {
+  for (let seen; seen !== lastOpening; ) await (seen = lastOpening);
+}
+
+async function takeUp(path, again = false, why = "", at = "") {
   if (!path) return;
   if (path !== state.folder || again) await save();
   const mine = ++opening;

@@ -63,7 +63,7 @@ async function applyBatch() {
 // What a change did, and the way back.
 const said = (answer) => say(answer.done ?? "", "done", button(words("undo"), () => travel("undo"), { "data-tool": "undo-done" }));
 
-async function travel(direction, force = false) {
+const travel = (direction, force = false) => inTurn(async () => {
   await save();
   const answer = await ask(direction, { force });
   if (!answer || answer.error) return;
@@ -72,7 +72,7 @@ async function travel(direction, force = false) {
   await took(answer);
   say(answer.done, "done");
   await look();
-}
+});
 
 function showHistory(history) {
   const undo = root.querySelector("#captions-undo");

@@ -32,7 +32,10 @@ async function pictured(answer, { quietly = false } = {}) {
 
 // One after the other: keys that follow fast are of the pictures as the one before has left them.
 let lastTurn = Promise.resolve();
-const inTurn = (work) => (lastTurn = lastTurn.then(work, work));
+const inTurn = (work) => {
+  const turn = async () => { await settled(); const answer = await work(); await settled(); return answer; };
+  return (lastTurn = lastTurn.then(turn, turn));
+};
 
 const changePictures = (method, argument = {}, { quietly = false } = {}) => inTurn(async () => {
   const ids = pictureIds();
