@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from PIL import Image
 
 from backend.config.model import ModelSection
 from backend.data.index import Embedding, Index, Score
-from backend.editing.filter import And, Compare, Everything, FilterError, Flag, Node, Not, Or, Term, parse
+from backend.editing.filter import FLAGS, And, Compare, Everything, FilterError, Flag, Node, Not, Or, Term, parse
 from backend.editing.library import Library
 from backend.editing.matching import evaluate
 from backend.editing.patterns import Pattern
@@ -100,7 +102,14 @@ def found(library: Library, text: str) -> str:
         ("（path:a.png or path:b） tag:1boy", "b"),
         ("not(path:sub)not tag:1girl", "bc"),
         ("changed", ""),
+        ("rated or masked or cropped or rotated", ""),
+        ("rating: 0", "abcdef"),
+        ("caption:*1?irl", "a"),
+        ("caption:?irl", "a"),
+        ("caption:smile?", ""),
+        ("name:?.png", "abdef"),
         ('"untagged"', ""),
+        ('"masked"', ""),
         # What other programs write for and, or and not; commas between terms.
         ("tags: > 2, -tag:1girl", "cd"),
         ("path:sub，!untagged", "d"),
@@ -226,11 +235,11 @@ leaves: st.SearchStrategy[Node] = (
     st.builds(Term, st.sampled_from(["tag", "caption", "name", "path", "similar", ""]), patterns)
     | st.builds(
         Compare,
-        st.sampled_from(["tags", "tokens", "size", "aspect", "score"]),
+        st.sampled_from(["tags", "tokens", "size", "aspect", "score", "rating"]),
         st.sampled_from(["=", "!=", "<", ">", "<=", ">="]),
         st.integers(-1000, 10**12).map(float) | st.floats(-1e6, 1e6, allow_subnormal=False),
     )
-    | st.sampled_from(["untagged", "changed", "dup"]).map(Flag)
+    | st.sampled_from(sorted(FLAGS)).map(Flag)
 )
 several = {"min_size": 2, "max_size": 3}
 nodes: st.SearchStrategy[Node] = st.recursive(
@@ -273,3 +282,22 @@ def test_a_literal_pattern_means_itself(text: str, other: str) -> None:
 def test_an_empty_filter_is_everything() -> None:
     assert parse("  ") == Everything()
     assert str(parse("  ")) == ""
+
+
+@given(
+    st.text("ab", max_size=12),
+    st.lists(st.sampled_from(["*", "?", "a", "b", "ab"]), max_size=7).map("".join),
+)
+def test_stars_and_question_marks_mean_what_they_do_in_file_names(text: str, pattern: str) -> None:
+    assert Pattern(pattern).whole()(text) == fnmatch.fnmatchcase(text, pattern)
+    assert Pattern(pattern).within()(text) == fnmatch.fnmatchcase(text, f"*{pattern}*")
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 30 + "b", "*a?" * 30 + "b", "a*" * 30 + "b"])
+def test_patterns_with_many_stars_end(pattern: str) -> None:
+    start = time.perf_counter()
+    assert not Pattern(pattern).whole()("a" * 3000)
+    assert not Pattern(pattern).within()("a" * 3000 + "c")
+    # The sign that makes it fail must not be looked for first, either.
+    assert not Pattern(pattern).whole()("b" + "a" * 3000)
+    assert time.perf_counter() - start < 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from PIL import Image
 
 from backend.config.model import ModelSection
 from backend.config.problems import UserError
+from backend.editing.expressions import substitution
 from backend.editing.library import Library
 from backend.editing.operations import (
     AddTags,
@@ -207,3 +210,34 @@ def test_a_batch_is_previewed_applied_and_undone(library: Library) -> None:
 def test_frequencies_are_those_of_the_folder(library: Library) -> None:
     library.apply("x", {1: "x, dog, cat"})
     assert edits(library, SortTags("frequency"), context=context_of(library))[1] == "cat, x, dog"
+
+
+def test_an_expression_that_never_ends_is_stopped_and_others_go_on(library: Library) -> None:
+    library.apply("x", {1: "a" * 200 + "!"})
+    with pytest.raises(UserError) as error:
+        edit = substitution("(a|aa)+$", "x", seconds=0.3)
+        [edit(text) for text in library.texts]
+    assert error.value.problem.code == "regex_slow"
+    for language in ("en", "zh-CN"):
+        assert "(a|aa)+$" in error.value.problem.text(language)
+    with pytest.raises(UserError):  # its time is up for the other captions, too
+        edit("a")
+    assert library.texts[1] == "a" * 200 + "!"
+
+
+def test_other_threads_run_while_an_expression_does() -> None:
+    counted: list[float] = []
+    running = threading.Event()
+
+    def count() -> None:
+        while not running.is_set():
+            counted.append(time.perf_counter())
+            time.sleep(0.001)
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    with pytest.raises(UserError):
+        substitution("(a|aa)+$", "x", seconds=0.5)("a" * 200 + "!")
+    running.set()
+    counting.join()
+    assert len(counted) > 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -174,3 +175,25 @@ def test_tags_are_written_as_the_set_writes_them() -> None:
 def test_misspelt_tags_are_noticed(tag: str, meant: str) -> None:
     assert Completer(COUNTS, KNOWN).meant(tag) == meant
     assert Completer({"long dress": 70, "long dresz": 1}).meant("long dresz") == "long dress"
+
+
+def test_other_numbers_and_sentences_are_no_misspelt_tags() -> None:
+    completer = Completer({"score 9": 200, "2girls": 900, "score 8": 3})
+    assert completer.meant("score 8") == "" and completer.meant("3girls") == ""
+    assert completer.meant("2girl") == "2girls"
+    began = time.perf_counter()
+    assert completer.meant("a girl who " * 1000) == ""
+    assert time.perf_counter() - began < 0.1
+
+
+def test_tags_are_found_by_what_they_are_called_elsewhere() -> None:
+    completer = Completer(COUNTS, KNOWN, {"long hair": "长发", "very long hair": "超长发", "black hair": "黑发"})
+    assert [each.tag for each in completer.complete("长发")] == ["long hair", "very long hair"]
+    assert [each.tag for each in completer.complete("黑")] == ["black hair"]
+    assert completer.complete("black")[0].tag == "black hair"
+
+
+def test_brackets_of_the_list_are_escaped_where_the_set_escapes_them() -> None:
+    known = TagList((KnownTag("saber_(fate)", 4, 900),))
+    assert Completer({r"miku \(vocaloid\)": 3}, known).complete("saber")[0].tag == r"saber \(fate\)"
+    assert Completer({"smile": 3}, known).complete("saber")[0].tag == "saber (fate)"
