@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from backend.config.problems import Problem, UserError
@@ -14,7 +15,17 @@ from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import stem_of
 from backend.editing.actions import Change
 from backend.editing.blobs import Blobs, find_bytes
-from backend.editing.files import delete_caption, find_caption, is_same_text, unwritable, write_bytes, write_caption
+from backend.editing.files import (
+    CaptionText,
+    decode,
+    delete_caption,
+    encode,
+    find_caption,
+    is_same_text,
+    unwritable,
+    write_bytes,
+    write_caption,
+)
 from backend.editing.moves import is_left_behind, move_file
 
 
@@ -24,6 +35,11 @@ class Changer:
     def __init__(self, folder: Path, blobs: Blobs) -> None:
         self.folder = folder
         self.blobs = blobs
+        # How captions were written that do not show it any more, such as Chinese ones that have only English in them by
+        # now: by path, with an empty text. Undo brings the same bytes back.
+        self.forms: dict[str, CaptionText] = {}
+        # Those that the journal does not know yet.
+        self.new_forms: dict[str, CaptionText] = {}
 
     def path(self, location: str) -> str:
         """Return where a file is that a change names."""
@@ -73,7 +89,18 @@ class Changer:
         if change.after is None:
             delete_caption(path)
             return ""
-        return write_caption(path, change.after, found, flush=flush)
+        form = self._form(change.path, found)
+        stamp = write_caption(path, change.after, form, flush=flush)
+        if form is not None and is_lost(form, change.after):
+            self.forms[change.path] = self.new_forms[change.path] = replace(form, text="")
+        return stamp
+
+    def _form(self, path: str, found: CaptionText | None) -> CaptionText | None:
+        """Return how a caption is written, or was when that could be seen."""
+        known = self.forms.get(path)
+        if known is None or found is None or encode(replace(known, text=found.text)) != encode(found):
+            return found
+        return known
 
     def _write_bytes(self, change: Change, *, force: bool, flush: bool) -> str | Problem:
         path = self.path(change.path)
@@ -118,6 +145,14 @@ class Changer:
 
     def _gone(self) -> Problem | None:
         return None if self.folder.is_dir() else _problem("caption_folder_gone", str(self.folder))
+
+
+def is_lost(form: CaptionText, text: str) -> bool:
+    """Tell whether a file with a text does not show any more that it is written in this form."""
+    if (form.encoding, form.newline, form.has_final_newline) == ("utf-8", "\n", False):
+        return False
+    fresh = replace(form, text=text)
+    return decode(encode(fresh)) != fresh
 
 
 def changed_outside(change: Change) -> Problem:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Literal, Self
 
@@ -27,7 +28,7 @@ from backend.config.problems import Problem
 from backend.editing.actions import Action, Change, FilesChangedOutside, Record, Skipped
 from backend.editing.blobs import Blobs
 from backend.editing.changing import Changer, changed_outside, net, together
-from backend.editing.files import is_same_text
+from backend.editing.files import CaptionText, is_same_text
 from backend.editing.log import Entry, Log, encoded, line
 
 __all__ = ["Action", "Change", "FilesChangedOutside", "Journal", "OnConflict", "Recording", "Skipped", "journal_path"]
@@ -209,6 +210,7 @@ class Journal:
 
     def _fold(self, entry: Entry, start: int) -> None:
         """Take note of an entry; of one whose action is lost with a damaged line, nothing can be said."""
+        self._changer.forms.update((path, CaptionText(*form)) for path, *form in entry.get("forms", ()))
         if entry["kind"] == "begin":
             for record in self._records.values():
                 record.is_gone = record.is_gone or record.is_undone
@@ -281,8 +283,12 @@ class Journal:
 
     def _end(self, record: Record, step: int) -> None:
         told = [(each.path, each.problem.code, each.problem.params) for each in record.skipped.values()]
+        entry = {"kind": "end", "action": record.id, "step": step, "skipped": told}
+        forms, self._changer.new_forms = self._changer.new_forms, {}
+        if forms:
+            entry["forms"] = [(path, *astuple(form)) for path, form in forms.items()]
         with self._fresh():
-            self._append([line({"kind": "end", "action": record.id, "step": step, "skipped": told})])
+            self._append([line(entry)])
 
     def _usable(self, is_undone: bool) -> list[Record]:
         """Return the actions that can be turned: those that are done, or that this process is writing."""

@@ -354,15 +354,20 @@ class Library(PictureActions):
         """Return which of some captions others have changed; theirs are taken over."""
         found: list[Conflict] = []
         for caption, ours in new.items():
-            if self.journal.pending(caption):
-                continue
-            stamp = self._stamp(caption)
-            if stamp != self._pictures.caption_stamps[self._first_of[caption]]:
-                if caption not in self._unsaved and is_same_text(self._on_disk(caption), self._before(caption)):
-                    self._pictures.caption_stamps[self._first_of[caption]] = stamp
-                else:
-                    found += self._take_theirs(caption, ours)
+            if not self.journal.pending(caption):
+                # What cannot be read is found so by the thread that writes, too, which says it of this file alone.
+                with suppress(UserError):
+                    found += self._conflict(caption, ours)
         return found
+
+    def _conflict(self, caption: str, ours: str) -> list[Conflict]:
+        stamp = self._stamp(caption)
+        if stamp == self._pictures.caption_stamps[self._first_of[caption]]:
+            return []
+        if caption not in self._unsaved and is_same_text(self._on_disk(caption), self._before(caption)):
+            self._pictures.caption_stamps[self._first_of[caption]] = stamp
+            return []
+        return self._take_theirs(caption, ours)
 
     def _take_theirs(self, caption: str, ours: str) -> list[Conflict]:
         """Read a caption that others have changed."""

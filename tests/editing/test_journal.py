@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend.config.problems import UserError
+from backend.editing.files import read_caption
 from backend.editing.journal import Change, FilesChangedOutside, Journal, journal_path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -79,6 +80,27 @@ def test_encodings_survive_undo_and_redo(folder: Path) -> None:
         assert (folder / "b.txt").read_bytes() == "山水风景\r\n".encode("gb18030")
         journal.undo()
         assert (folder / "b.txt").read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "data", ["山水风景\r\n狗\r\n".encode("gb18030"), b"a\r\nb", b"caf\xe9, b", "猫\r狗".encode("utf-16"), b"a\r\nb\nc"]
+)
+def test_the_same_bytes_come_back_even_when_they_could_not_be_told_meanwhile(folder: Path, data: bytes) -> None:
+    path = folder / "b.txt"
+    path.write_bytes(data)
+    text = read_caption(path).text
+    with Journal(folder) as journal:
+        journal.record("x", [Change("b.txt", text, "cat")])
+        journal.record("y", [Change("b.txt", "cat", "dog, cat")])
+        assert path.read_bytes().decode(read_caption(path).encoding, "ignore").strip("\ufeff\r\n") == "dog, cat"
+    with Journal(folder) as journal:
+        journal.undo()
+        journal.undo()
+        assert path.read_bytes() == data
+        journal.redo()
+        path.write_text("猫", encoding="utf-8")  # somebody else's is theirs to choose
+        journal.record("z", [Change("b.txt", "猫", "猫, 狗")])
+        assert path.read_text(encoding="utf-8") == "猫, 狗"
 
 
 def test_a_file_that_changed_outside_is_not_written(folder: Path) -> None:
