@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from ui.settings import Settings
 Data = dict[str, Any]
 LIST_FILE = "list.csv"
 TRANSLATIONS_FILE = "translations.csv"
+# Common tags, and what they are called in other languages, for those who have no list of their own.
+BUNDLED_DIR = paths.PROJECT_DIR / "presets" / "tags"
 REST = 20
 # How Danbooru lists number kinds of tags, and what the page colours them by.
 CATEGORIES = {1: "artist", 3: "copyright", 4: "character", 5: "meta"}
@@ -69,14 +71,22 @@ def _modified(path: Path) -> float:
         return 0 if path.parent == folder() else -1
 
 
-def _read(tags: Path, translations: Path, stamp: tuple[Any, ...]) -> Lists:
+def bundled(language: str) -> tuple[TagList, dict[str, str]]:
+    """Return the common tags that come with the program, and what they are called in a language."""
+    translations = BUNDLED_DIR / f"common_tags.{language}.csv"
+    words = read_translations(translations) if translations.is_file() else {}
+    return read_tag_list(BUNDLED_DIR / "common_tags.csv"), words
+
+
+def _read(tags: Path, translations: Path, stamp: tuple[Any, ...], language: str) -> Lists:
     lists = Lists(stamp)
+    lists.known, lists.translations = bundled(language)
     try:
         lists.known = read_tag_list(tags) if _modified(tags) else lists.known
     except UserError as error:
         lists.problems.append(error.problem)
     try:
-        lists.translations = read_translations(translations) if _modified(translations) else {}
+        lists.translations |= read_translations(translations) if _modified(translations) else {}
     except UserError as error:
         lists.problems.append(error.problem)
     return lists
@@ -85,9 +95,10 @@ def _read(tags: Path, translations: Path, stamp: tuple[Any, ...]) -> Lists:
 class Words:
     """Knows what tags mean, and what was probably meant; made anew when captions or lists change."""
 
-    def __init__(self, places: Callable[[], tuple[Path, Path]]) -> None:
-        """`places` returns where the lists of tags and of translations are now."""
+    def __init__(self, places: Callable[[], tuple[Path, Path]], language: str) -> None:
+        """`places` returns where the lists of tags and of translations are now; `language` is that of the page."""
         self._places = places
+        self._language = language
         self._lock = threading.Lock()
         self._lists = Lists()
         self._known: dict[str, Known] = {}
@@ -98,7 +109,7 @@ class Words:
             places = self._places()
             stamp = (*places, *map(_modified, places))
             if stamp != self._lists.stamp:
-                self._lists = _read(*places, stamp)
+                self._lists = _read(*places, stamp, self._language)
             return self._lists
 
     def _at(self, desk: Desk) -> Known:
@@ -108,7 +119,7 @@ class Words:
             began = time.monotonic()
             table = desk.library.tags
             counts = dict(zip(table.words, table.counts().tolist(), strict=True))
-            known = Known(desk.version, lists, Completer(counts, lists.known), began)
+            known = Known(desk.version, lists, Completer(counts, lists.known, lists.translations), began)
             known.seconds = time.monotonic() - began
             self._known[desk.key] = known
         return known
@@ -135,6 +146,10 @@ class Words:
         """Return the kind of a tag, for its colour; empty for general ones."""
         found = self._lists.known.find(tag) if self._lists.known.tags else None
         return CATEGORIES.get(found.category, "") if found else ""
+
+    def categories(self, tags: Iterable[str]) -> dict[str, int]:
+        """Return the kinds of tags, as Danbooru numbers them, of those that the lists know."""
+        return self.lists().known.categories(tags)
 
     def facts(self, desk: Desk, tag: str) -> Data:
         """Return what is to be told of a tag of a caption; nothing of most."""

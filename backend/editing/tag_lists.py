@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -48,17 +48,9 @@ class TagList:
         """Return what a list has under a name or an alias."""
         return self.by_name.get(plain(name))
 
-    def called(self, words: Mapping[str, str]) -> TagList:
-        """Return the list with what tags are called elsewhere (by plain names) as aliases, to be found by them, too."""
-        return TagList(tuple(_also(tag, words.get(plain(tag.name), "")) for tag in self.tags))
-
     def categories(self, names: Iterable[str]) -> dict[str, int]:
         """Return the categories of names, of those that are in the list."""
         return {name: found.category for name in names if (found := self.find(name)) is not None}
-
-
-def _also(tag: KnownTag, word: str) -> KnownTag:
-    return replace(tag, aliases=(*tag.aliases, word)) if word else tag
 
 
 def plain(tag: str) -> str:

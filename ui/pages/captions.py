@@ -20,7 +20,7 @@ from ui import captions_search, captions_tagging, captions_view, quick_plan
 from ui.captions_batch import described, name_of, operation_of
 from ui.captions_desk import SORTS, Desk, Edit
 from ui.captions_requests import answered, at_desk
-from ui.captions_search import Searching, num_unseen, rows_of
+from ui.captions_search import Searching, num_unseen, shown_rows
 from ui.captions_texts import EXAMPLES, TEXTS, TOOL_TEXTS
 from ui.captions_tools import PictureTools
 from ui.captions_words import Words, chosen_places
@@ -42,7 +42,7 @@ class CaptionsPage(PictureTools):
     def __init__(self, context: AppContext) -> None:
         self.context = context
         self.desks = context.services.desks
-        self.tag_words = Words(lambda: chosen_places(context.settings.get()))
+        self.tag_words = Words(lambda: chosen_places(context.settings.get()), context.language)
 
     @answered
     def places(self, _request: Data) -> Data:
@@ -230,7 +230,7 @@ class CaptionsPage(PictureTools):
 
     def _mask(self, desk: Desk, request: Data) -> tuple[Mask | None, Data | None]:
         """Return which rows the filter takes (None: all), or what is wrong with it and where."""
-        return rows_of(self.context, desk, str(request["filter"]))
+        return shown_rows(self.context, desk, request)
 
     def _rows(self, desk: Desk, rows: Sequence[int]) -> list[Data]:
         library = desk.library
