@@ -295,7 +295,7 @@ def _edit(request: Mapping[str, Any], name: str) -> PictureEdit:
     """Return the edit that a page asks for.
 
     Raises:
-        UserError: `picture_edit_misfit`: the cut leads out of the picture.
+        UserError: `crop_misfit`: the cut leads out of the picture.
     """
     rotate = next((each for each in ROTATIONS if each == request["rotate"]), ROTATIONS[0])
     if request.get("crop") is None:
@@ -303,7 +303,7 @@ def _edit(request: Mapping[str, Any], name: str) -> PictureEdit:
     left, top, width, height = (int(value) for value in request["crop"])
     across, down = (int(value) for value in request["size"])
     if not (0 <= left < left + width <= across and 0 <= top < top + height <= down):
-        raise UserError("picture_edit_misfit", value=name)
+        raise UserError("crop_misfit", value=name)
     return PictureEdit(rotate, (left, top, width, height), (across, down))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import hashlib
 import os
 import re
 from contextlib import suppress
@@ -193,8 +194,10 @@ def delete_caption(path: str | os.PathLike[str]) -> None:
 def _replace(path: str, data: bytes, *, flush: bool) -> str:
     mode = _mode(path)
     folder, name = os.path.split(path)
-    # Hidden, so that no scan takes it for a caption; the number keeps processes apart.
-    fresh = os.path.join(folder, f".{name}.{os.getpid()}.partial")  # noqa: PTH118
+    # Hidden, so that no scan takes it for a caption, and short, where the name is as long as one may be; the number
+    # keeps processes apart.
+    short = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    fresh = os.path.join(folder, f".{short}.{os.getpid()}.partial")  # noqa: PTH118
     number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     try:
         try:

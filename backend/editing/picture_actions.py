@@ -60,13 +60,13 @@ class PictureActions(Rows):
             edits: New edits by row.
 
         Raises:
-            UserError: `picture_edit_misfit`: a cut was made for a picture of another size.
+            UserError: `crop_misfit`: a cut was made for a picture of another size.
         """
         with self._act_lock:
             with self._lock:
                 self._ready()
                 for row, edit in edits.items():
-                    _check_edit(edit, self.full_size(row), self.edit_name(row))
+                    _check_edit(edit, self.full_size(row), self.names[row])
                 wanted = [self._edit_change(row, edit) for row, edit in edits.items()]
             changes = [each for each in wanted if isinstance(each, Change) and each.before != each.after]
             return self._do(name, changes, [each for each in wanted if isinstance(each, Skipped)])
@@ -349,7 +349,7 @@ def _check_edit(edit: PictureEdit, size: Size, name: str) -> None:
     except UserError:  # it would be found damaged when it is read
         is_right = False
     if not is_right:
-        raise UserError("picture_edit_misfit", value=name)
+        raise UserError("crop_misfit", value=name)
 
 
 def _check_mask(png: bytes, size: tuple[int, int]) -> None:

@@ -155,7 +155,7 @@ def test_cuts_that_do_not_fit_are_refused(library: Library, root: Path) -> None:
     for edit in (PictureEdit(0, (0, 0, 10, 10), (40, 60)), PictureEdit(0, (50, 0, 20, 10), (60, 40))):
         with pytest.raises(UserError) as error:
             library.edit_pictures("x", {3: NO_EDIT, 0: edit})
-        assert error.value.problem.code == "picture_edit_misfit"
+        assert error.value.problem.code == "crop_misfit"
     assert files(root) == start
 
 
