@@ -34,14 +34,25 @@ function drawHead() {
   if (state.selected.size) texts.push(words("num.selected", { num: many(state.selected.size) }));
   if (num) texts.push(words("num.at", { num: many(state.at + 1) }));
   part("counts").textContent = texts.join(" \u00b7 ");
+  const pick = part("pick");
+  pick.hidden = !state.picked && state.selected.size < 2;
+  pick.textContent = words(state.picked ? "picked.all" : "picked.only");
+  pick.setAttribute("aria-pressed", Boolean(state.picked));
   part("again").hidden = state.version === state.viewVersion || (!state.filter.trim() && state.sort === "name");
+}
+
+// Shows the selected pictures only, or again all that the filter takes.
+function pick() {
+  if (!state.picked && state.selected.size < 2) return;
+  state.picked = state.picked ? null : new Set(state.selected);
+  look().then(() => { if (state.tab === "batch") previewBatch(); });
 }
 
 const lookSoon = later(200, () => look({ stay: true }));
 function filterNode() {
   const input = el("input", { type: "search", id: "captions-filter", class: "data-search", "data-search": true, placeholder: words("filter.hint"), "aria-label": words("filter"), "aria-describedby": "captions-filter-error", spellcheck: "false", autocomplete: "off",
     oninput: () => { state.filter = input.value; keep("filter", input.value); lookSoon(); if (state.tab === "batch") previewBatch(); },
-    onkeydown: (event) => { if (event.key === "Enter" || event.key === "Escape") { if (event.key === "Enter") look(); event.preventDefault(); part("grid").focus(); } } });
+    onkeydown: (event) => { if (event.isComposing) return; if (event.key === "Enter" || event.key === "Escape") { if (event.key === "Enter") look(); event.preventDefault(); part("grid").focus(); } } });
   const help = el("div", { class: "filter-help", id: "captions-filter-help", hidden: true }, el("p", {}, words("filter.help")), el("ul", {}, ...props.value.examples.map(([text, meaning]) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => setFilter(text) }, el("code", {}, text)), el("span", {}, meaning)))));
   const toggle = el("button", { type: "button", class: "field-help-button", title: words("filter.help.open"), "aria-label": words("filter.help.open"), "aria-expanded": "false", "aria-controls": "captions-filter-help", onclick: () => { help.hidden = !help.hidden; toggle.setAttribute("aria-expanded", !help.hidden); } }, "?");
   const sort = el("select", { "aria-label": words("sort"), id: "captions-sort", onchange: (event) => { state.sort = event.target.value; keep("sort", state.sort); look(); } }, ...props.value.sorts.map((name) => el("option", { value: name, selected: name === state.sort }, words("sort." + name))));
@@ -49,7 +60,7 @@ function filterNode() {
   return el("div", { class: "captions-filter" },
     el("div", { class: "filter-row" }, input, toggle),
     el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), lookingNode(), help,
-    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
+    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button("", pick, { "data-part": "pick", title: words("picked.help"), hidden: true }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
 }
 
 function headNode() {
@@ -108,7 +119,7 @@ async function takeUp(path, again = false, why = "", at = "") {
   const mine = ++opening;
   const isSame = path === state.folder && Boolean(state.info);
   if (!isSame || again) say("");
-  const places = isSame ? { name: at || currentRow()?.name, why, at: state.at, names: selectedNames(), scroll: part("grid").scrollTop } : {};
+  const places = isSame ? { name: at || currentRow()?.name, why, at: state.at, names: namesOf(state.selected), picked: namesOf(state.picked ?? []), scroll: part("grid").scrollTop } : {};
   for (let first = true; ; first = false) {
     const answer = await Promise.resolve(server.open({ folder: path, again: again && first })).catch(() => null);
     if (mine !== opening) return;
@@ -118,17 +129,18 @@ async function takeUp(path, again = false, why = "", at = "") {
   }
 }
 
-// The names of what is selected; nothing where not all of them are known here.
-function selectedNames() {
-  const rows = [...state.selected].map((id) => state.rows.get(id));
+// The names of pictures; nothing where not all of them are known here.
+function namesOf(ids) {
+  const rows = [...ids].map((id) => state.rows.get(id));
   return rows.every(Boolean) ? rows.map((row) => row.name) : [];
 }
 
-async function opened(answer, { name = "", why = "", at = 0, names = [], scroll = 0 }) {
+async function opened(answer, { name = "", why = "", at = 0, names = [], picked = [], scroll = 0 }) {
   const same = state.folder === answer.folder;
   Object.assign(state, { folder: answer.folder, info: answer, version: answer.version, at: 0, anchor: 0, line: 0 });
   state.rows.clear();
   state.selected.clear();
+  state.picked = null;
   state.conflicts.clear();
   tagList.chosen.clear();
   for (const { node } of tiles.values()) node.remove();
@@ -139,14 +151,19 @@ async function opened(answer, { name = "", why = "", at = 0, names = [], scroll 
   root.querySelector("#captions-filter").value = state.filter;
   part("body").hidden = part("head-tools").hidden = part("panes").hidden = false;
   part("empty").hidden = true;
+  const left = JSON.parse(kept("unsaved", "null"));
   unsaved.clear();
   if (why || answer.notes.length) say([why, ...answer.notes].filter(Boolean).join("\n"), "warning");
   const busy = typing({ target: document.activeElement ?? document.body });
   if (!busy || busy.id === "captions-folder") part("grid").focus({ preventScroll: true });
   took(answer);
+  if (picked.length) {
+    const found = await ask("find", { names: picked });
+    state.picked = found?.ids && Object.keys(found.ids).length ? new Set(Object.values(found.ids)) : null;
+  }
   await look({ stay: false });
   await goToNames(name, names, { at, scroll });
-  await takeUpUnsaved();
+  await takeUpUnsaved(left);
 }
 
 // Back to where one was, by name: rows have other numbers. A picture that is gone leaves its place to the next.
@@ -162,11 +179,10 @@ async function goToNames(name, names, { at, scroll }) {
 }
 
 // What an earlier page could not save is saved now, unless the file has changed since.
-async function takeUpUnsaved() {
-  const left = JSON.parse(kept("unsaved", "null"));
+async function takeUpUnsaved(left) {
   if (left?.folder !== state.folder || !left.items.length) return;
   const found = await ask("find", { names: left.items.map((item) => item.name) });
-  for (const item of left.items) if (found?.ids?.[item.name] !== undefined) unsaved.set(found.ids[item.name], { ...item, row: found.ids[item.name] });
+  for (const item of left.items) if (found?.ids?.[item.name] !== undefined && !unsaved.has(found.ids[item.name])) unsaved.set(found.ids[item.name], { ...item, row: found.ids[item.name] });
   await save();
 }
 
@@ -211,7 +227,7 @@ async function pasteInto(text) {
 const typing = (event) => event.target.closest("input, textarea, select, [contenteditable]");
 const LARGE_KEYS = { ArrowLeft: () => go(state.at - 1), ArrowRight: () => go(state.at + 1), Escape: () => showLarge(false), v: () => showLarge(false) };
 function pageKey(event) {
-  if (event.defaultPrevented || document.body.dataset.page !== "captions" || !state.info || document.querySelector("dialog[open]")) return;
+  if (event.defaultPrevented || event.isComposing || document.body.dataset.page !== "captions" || !state.info || document.querySelector("dialog[open]")) return;
   const command = (event.ctrlKey || event.metaKey) && !event.altKey;
   const busy = typing(event);
   const empty = !busy || (busy.matches("input") && !busy.value);
@@ -236,7 +252,7 @@ document.addEventListener("athanor:shown", (event) => event.detail.page === "cap
 document.addEventListener("athanor:captions", (event) => openFolder(event.detail.folder), { signal: whileShown });
 document.addEventListener("keydown", pageKey, { signal: whileShown });
 document.addEventListener("visibilitychange", () => (document.hidden ? save() : poll()), { signal: whileShown });
-addEventListener("beforeunload", () => { storeUnsaved(); save(); }, { signal: whileShown });
+addEventListener("beforeunload", () => { if (unsaved.size) storeUnsaved(); save(); }, { signal: whileShown });
 root.addEventListener("copy", (event) => {
   const row = currentRow();
   if (typing(event) || !row || String(getSelection())) return;

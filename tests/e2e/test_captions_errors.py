@@ -1,0 +1,227 @@
+"""What goes wrong on the caption page, in a real browser: said in plain words, and nothing of the user's is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from live_app import App
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+OpenPage = Callable[..., Page]
+SECOND = 1000
+LONG = "ä" * 125  # with ".jpg" 254 bytes: as long as a name may be
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(8):
+        path = folder / f"{number:02}.jpg"
+        Image.new("RGB", (64, 48), (number * 30, 90, 200)).save(path)
+        path.with_suffix(".txt").write_text(f"cat, tag{number % 2}", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
+    return opened(open_page(f"{app.url}/en/#captions"), pictures)
+
+
+def opened(page: Page, folder: Path) -> Page:
+    page.fill("#captions-folder", str(folder))
+    page.press("#captions-folder", "Enter")
+    expect(page.locator(".caption-tile .tile-name").first).to_have_text("00.jpg")
+    return page
+
+
+def said(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(".captions-note.is-error")).to_contain_text(text, timeout=20 * SECOND)
+
+
+def saved(page: Page) -> None:
+    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"), timeout=20 * SECOND)
+
+
+def add(page: Page, name: str, tag: str) -> None:
+    page.locator(".caption-tile", has_text=name).click()
+    expect(page.locator(".caption-head strong")).to_have_text(name)
+    page.keyboard.press("Enter")
+    page.keyboard.type(tag)
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip", has_text=tag)).to_be_visible()
+
+
+def replace_all(page: Page, find: str, replacement: str) -> None:
+    page.locator("#captions-tab-batch").click()
+    page.locator("#captions-operation").select_option("replace")
+    page.locator("#captions-batch-find").fill(find)
+    page.locator("#captions-batch-replacement").fill(replacement)
+    page.locator("#captions-batch-mode").select_option("tag")
+    page.locator("#captions-scope").select_option("all")
+    expect(page.locator(".batch-count")).to_have_text("Changes 8 of 8 captions")
+    page.locator("#captions-apply").click()
+
+
+def texts(folder: Path) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt")) if path.is_file()]
+
+
+@pytest.fixture
+def full_disk(app: App) -> Iterator[Callable[[int], None]]:
+    """Return a function that lets the app write no file longer than so many bytes: to it the disk is full."""
+    if not hasattr(psutil.Process, "rlimit"):
+        pytest.skip("this system does not limit other processes")
+    assert app.process is not None
+    process = psutil.Process(app.process.pid)
+    kind, old = resource.RLIMIT_FSIZE, process.rlimit(resource.RLIMIT_FSIZE)
+    yield lambda num_bytes: process.rlimit(kind, (num_bytes if num_bytes >= 0 else old[0], old[1]))
+    process.rlimit(kind, old)
+
+
+def test_on_a_full_disk_nothing_is_changed_and_all_is_saved_when_there_is_room(
+    page: Page, pictures: Path, full_disk: Callable[[int], None]
+) -> None:
+    before = texts(pictures)
+    full_disk(0)
+    add(page, "01.jpg", "typed")
+    said(page, "The disk is full")
+    expect(page.locator(".captions-saved")).to_have_text("Not saved")
+    assert texts(pictures) == before
+    expect(page.locator(".chip", has_text="typed")).to_be_visible()
+    full_disk(-1)
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "cat, tag1, typed"
+
+
+def test_a_batch_on_a_full_disk_changes_nothing_or_is_written_again(
+    page: Page, pictures: Path, full_disk: Callable[[int], None]
+) -> None:
+    before = texts(pictures)
+    full_disk(0)
+    replace_all(page, "cat", "dog")
+    said(page, "The disk is full")
+    assert texts(pictures) == before
+    full_disk(-1)
+    page.locator("#captions-apply").click()
+    expect(page.locator(".captions-note")).to_contain_text("8 captions changed")
+    saved(page)
+    assert texts(pictures) == [text.replace("cat", "dog") for text in before]
+    page.locator("#captions-undo").click()
+    expect(page.locator(".captions-note")).to_contain_text("Undone")
+    saved(page)
+    assert texts(pictures) == before
+
+
+def test_a_caption_that_cannot_be_written_stops_no_other_and_is_kept(page: Page, pictures: Path) -> None:
+    place = pictures / "03.txt"
+    place.unlink()
+    place.mkdir()
+    (place / "something").write_bytes(b"")  # a folder is where the file should go: no permission in the world helps
+    replace_all(page, "cat", "dog")
+    expect(page.locator(".captions-saved")).to_have_text("1 changed outside", timeout=20 * SECOND)
+    assert texts(pictures) == [f"dog, tag{number % 2}" for number in range(8) if number != 3]
+    page.locator("#captions-tab-picture").click()
+    page.locator(".caption-tile", has_text="03.jpg").click()
+    conflict = page.locator(".caption-conflict")
+    expect(conflict).to_contain_text("dog, tag1")
+    conflict.get_by_role("button", name="Write mine").click()
+    expect(page.locator(".captions-saved")).not_to_have_class(re.compile("is-saved"))
+    shutil.rmtree(place)
+    if conflict.count():
+        conflict.get_by_role("button", name="Write mine").click()
+    elif page.locator("[data-tool=retry]").count():
+        page.locator("[data-tool=retry]").click()
+    saved(page)
+    assert place.read_text(encoding="utf-8") == "dog, tag1"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_file_without_permission_is_said_kept_and_tried_again(page: Page, pictures: Path) -> None:
+    (pictures / "02.txt").chmod(0o444)
+    replace_all(page, "cat", "dog")
+    said(page, "02.txt")
+    (pictures / "02.txt").chmod(0o644)
+    page.locator("[data-tool=retry]").click()
+    saved(page)
+    assert (pictures / "02.txt").read_text(encoding="utf-8") == "dog, tag0"
+
+
+def test_a_folder_that_vanishes_in_the_middle_of_a_batch_loses_nothing(page: Page, pictures: Path) -> None:
+    before = texts(pictures)
+    away = pictures.with_name("away")
+    pictures.rename(away)
+    replace_all(page, "cat", "dog")
+    said(page, "no longer there")
+    expect(page.locator(".batch-count")).to_have_text("Changes 8 of 8 captions")
+    page.locator("#captions-reopen").click()
+    said(page, "There is no folder")
+    away.rename(pictures)
+    assert texts(pictures) == before
+    page.locator("#captions-reopen").click()
+    expect(page.locator(".captions-note.is-error")).to_have_count(0)
+    page.locator("#captions-apply").click()
+    expect(page.locator(".captions-note")).to_contain_text("8 captions changed")
+    saved(page)
+
+
+def test_undo_does_not_run_over_changes_from_outside(page: Page, pictures: Path) -> None:
+    replace_all(page, "cat", "dog")
+    expect(page.locator(".captions-note")).to_contain_text("8 captions changed")
+    saved(page)
+    (pictures / "04.txt").write_text("theirs", encoding="utf-8")
+    page.locator("#captions-undo").click()
+    note = page.locator(".captions-note")
+    expect(note).to_contain_text("04.txt")
+    assert (pictures / "04.txt").read_text(encoding="utf-8") == "theirs"
+    note.get_by_role("button", name="Overwrite").click()
+    expect(note).to_contain_text("Undone")
+    saved(page)
+    assert (pictures / "04.txt").read_text(encoding="utf-8") == "cat, tag0"
+
+
+def test_a_picture_with_a_very_long_name_has_a_caption_like_others(page: Page, pictures: Path) -> None:
+    Image.new("RGB", (40, 40)).save(pictures / f"{LONG}.jpg")
+    tile = page.locator(".caption-tile", has_text=LONG)
+    expect(tile).to_be_visible(timeout=15 * SECOND)
+    add(page, f"{LONG}.jpg", "long")
+    saved(page)
+    assert (pictures / f"{LONG}.txt").read_text(encoding="utf-8") == "long"
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_shown(app: App, open_page: OpenPage, pictures: Path) -> None:
+    (pictures / "02.jpg").write_bytes(b"no picture")
+    (pictures / "05.txt").unlink()
+    (pictures / "05.txt").mkdir()
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures)
+    note = page.locator(".captions-note")
+    expect(note).to_contain_text("02.jpg")
+    expect(page.locator(".caption-tile.is-broken")).to_have_count(1)
+    expect(page.locator(".caption-tile")).to_have_count(8)
+    page.fill("#captions-folder", str(pictures / "00.jpg"))
+    page.press("#captions-folder", "Enter")
+    said(page, re.compile("is a file|not a folder", re.I))
+    expect(page.locator(".caption-tile")).to_have_count(8)
+
+
+def test_what_is_typed_while_the_program_is_gone_is_saved_when_it_is_back(app: App, page: Page, pictures: Path) -> None:
+    app.kill()
+    add(page, "02.jpg", "offline")
+    said(page, "does not answer")
+    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-failed"))
+    assert (pictures / "02.txt").read_text(encoding="utf-8") == "cat, tag0"
+    app.start()
+    page.reload()
+    expect(page.locator(".caption-tile", has_text="02.jpg").locator(".tile-text")).to_have_text(
+        "cat, tag0, offline", timeout=30 * SECOND
+    )
+    saved(page)
+    assert (pictures / "02.txt").read_text(encoding="utf-8") == "cat, tag0, offline"
