@@ -188,5 +188,7 @@ def apply_edit(image: Image.Image, edit: PictureEdit) -> Image.Image:
     assert edit.size is not None, "a cut knows what it was cut from"
     across, down = image.width / edit.size[0], image.height / edit.size[1]
     left, top, width, height = edit.crop
-    box = (round(left * across), round(top * down), round((left + width) * across), round((top + height) * down))
-    return image.crop(box)
+    start = min(round(left * across), image.width - 1), min(round(top * down), image.height - 1)
+    # Of a small mask a pixel at least is left.
+    end = max(round((left + width) * across), start[0] + 1), max(round((top + height) * down), start[1] + 1)
+    return image.crop((*start, *end))

@@ -90,3 +90,11 @@ def test_a_file_of_a_later_version_is_not_guessed_at() -> None:
     with pytest.raises(UserError) as refused:
         parse_edit('{"version": 2, "tilt": 3}', "cat.png.athanor.json")
     assert refused.value.problem.code == "picture_edit_too_new"
+
+
+@given(edits(), st.integers(1, 12), st.integers(1, 12))
+def test_of_a_mask_of_any_size_something_is_left(edit: PictureEdit, width: int, height: int) -> None:
+    mask = image(width, height)
+    cut = apply_edit(mask, edit)
+    assert 1 <= cut.width <= max(mask.size)
+    assert 1 <= cut.height <= max(mask.size)
