@@ -63,6 +63,15 @@ def rows_of(context: AppContext, desk: Desk, text: str) -> tuple[Mask | None, Da
         }
 
 
+def shown_rows(context: AppContext, desk: Desk, request: Data) -> tuple[Mask | None, Data | None]:
+    """Return which rows a page shows, as `rows_of`: those of its filter, among the ones that were picked out."""
+    mask, problem = rows_of(context, desk, str(request["filter"]))
+    if problem or not request.get("only"):
+        return mask, problem
+    picked = captions_view.mask_of(str(request["only"]), len(desk.library))
+    return (picked if mask is None else mask & picked), None
+
+
 def num_unseen(desk: Desk, text: str) -> int:
     """Return how many pictures a filter for look-alikes knows nothing of: they came after the others were looked at."""
     if not _asks_for_looks(parse(text)):
@@ -97,7 +106,7 @@ class Searching:
     @at_desk
     def tags(self, desk: Desk, request: Data) -> Data:
         """Return a page of the tags of the folder, with how often each is there and among those that match."""
-        mask, _ = rows_of(self.context, desk, str(request["filter"]))
+        mask, _ = shown_rows(self.context, desk, request)
         table = desk.library.tags
         every = table.counts()
         shown = every if mask is None else table.counts(mask)

@@ -6,7 +6,7 @@ from __future__ import annotations
 TEXTS = (
     "close", "cancel", "ok", "unreachable", "saved.saved", "saved.all", "saved.waiting", "saved.failed",
     "saved.conflict", "no_caption", "grid", "none", "tokens", "tokens.over", "spell", "remove_tag", "edit_tag",
-    "tags", "add_tag", "add_to_selected", "caption", "lines", "line", "conflict", "conflict.gone", "conflict.theirs",
+    "tags", "add_tag", "add_to_selected", "caption", "lines", "line", "line.add", "conflict", "conflict.gone", "conflict.theirs",
     "conflict.mine", "conflict.take_theirs", "conflict.take_mine", "mode.tags", "mode.text", "large.open",
     "large.close", "previous", "next", "many", "many.help", "deselect", "tags.all", "tags.num", "tags.search",
     "tags.more", "tags.choose", "tags.without", "tags.merge", "tags.rename", "tags.delete", "tags.none",
@@ -16,6 +16,7 @@ TEXTS = (
     "batch.apply", "scope.all", "scope.shown", "scope.selected", "undo", "redo", "undo.force", "history.pictures",
     "history.none", "history.help", "filter", "filter.hint", "filter.help", "filter.help.open", "filter.again",
     "sort", "tile_size", "size.s", "size.m", "size.l", "size.x", "num", "num.shown", "num.selected", "num.at",
+    "picked.only", "picked.all", "picked.help",
     "folder", "folder.hint", "browse", "reopen", "tagging", "panes", "pane.grid", "pane.side", "pane.tags",
     "tab.picture", "tab.batch", "tab.history", "empty", "empty.help", "empty.choose",
     "failed.more", "retry", "saved.pending", "saved.conflicts", "unreachable.short", "renumbered",

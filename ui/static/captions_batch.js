@@ -29,7 +29,7 @@ function drawFields() {
   showFields();
 }
 
-const batchRequest = () => ({ operation: chosenOperation().name, values: batch.values, scope: batch.scope, filter: state.filter, ids: batch.scope === "selected" ? toText(meant()) : "" });
+const batchRequest = () => ({ operation: chosenOperation().name, values: batch.values, scope: batch.scope, ...filtered(), ids: batch.scope === "selected" ? toText(meant()) : "" });
 const previewBatch = later(220, async () => {
   if (state.tab !== "batch" || !state.info) return;
   const mine = ++batch.ticket;

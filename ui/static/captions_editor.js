@@ -1,5 +1,8 @@
 // The caption beside the grid: of one picture as chips or as text, or what the selected pictures have in common.
 const splitTags = (text) => text.split(",").map((tag) => tag.trim()).filter(Boolean);
+// Commas of Chinese keyboards part what is typed, too; and while such a keyboard composes a word, its keys are its own.
+const COMMA = /[,\uff0c]/;
+const typedTags = (text) => splitTags(text.replaceAll("\uff0c", ","));
 const joinTags = (tags, like) => tags.join(like.includes(",") && !like.includes(", ") ? "," : ", ");
 const captionLines = (row) => row.text.split(/\r?\n/);
 const currentLine = (row) => captionLines(row)[state.line] ?? "";
@@ -25,7 +28,7 @@ function setTags(tags, focus = null) {
 
 // Adds what was typed: to the caption of the picture, or to all that are selected.
 async function addTags(typed) {
-  const tags = splitTags(typed);
+  const tags = typedTags(typed);
   if (!tags.length) return;
   const row = currentRow();
   if (state.selected.size > 1) return changeMany("add", { tags: tags.join(", "), position: "end" });
@@ -68,11 +71,12 @@ function editChip(chip) {
   const done = (take) => {
     if (!input.isConnected || input.dataset.done) return;
     input.dataset.done = "1";
-    const fresh = splitTags(input.value);
+    const fresh = typedTags(input.value);
     if (take && (fresh.length !== 1 || fresh[0] !== tags[at])) setTags([...tags.slice(0, at), ...fresh, ...tags.slice(at + 1)], at);
     else { drawEditor(true); part("editor").querySelectorAll(".chip")[at]?.focus(); }
   };
   const input = el("input", { class: "chip-input", value: tags[at], "aria-label": words("edit_tag"), spellcheck: "false", onblur: () => done(true), onkeydown: (event) => {
+    if (event.isComposing) return;
     if (event.key === "Enter") done(true);
     else if (event.key === "Escape") done(false);
     else return;
@@ -156,13 +160,15 @@ function suggesting(input, taken) {
     else input.removeAttribute("aria-activedescendant");
   };
   const take = (text) => { hide(); taken(text); };
+  // What was typed before the last comma comes along.
+  const takeTag = (tag) => take([...input.value.split(COMMA).slice(0, -1), tag].join(", "));
   const find = later(90, async () => {
-    const typed = input.value.split(",").at(-1).trim();
+    const typed = input.value.split(COMMA).at(-1).trim();
     const mine = ++ticket;
     if (!typed) return hide();
     const answer = await ask("complete", { text: typed, row: currentId() });
     if (mine !== ticket || !answer?.tags || document.activeElement !== input) return;
-    list.replaceChildren(...answer.tags.map((tag, index) => el("li", { role: "option", id: `${list.id}-${index}`, class: tag.category ? "cat-" + tag.category : "", onmousedown: (event) => { event.preventDefault(); take(tag.tag); } },
+    list.replaceChildren(...answer.tags.map((tag, index) => el("li", { role: "option", id: `${list.id}-${index}`, class: tag.category ? "cat-" + tag.category : "", onmousedown: (event) => { event.preventDefault(); takeTag(tag.tag); } },
       el("span", {}, tag.tag), tag.alias ? el("small", {}, `\u2190 ${tag.alias}`) : null, tag.translation ? el("small", {}, tag.translation) : null, el("b", {}, tag.count ? many(tag.count) : ""))));
     list.hidden = !answer.tags.length;
     input.setAttribute("aria-expanded", String(!list.hidden));
@@ -175,10 +181,12 @@ function suggesting(input, taken) {
   input.addEventListener("input", find);
   input.addEventListener("blur", hide);
   input.addEventListener("keydown", (event) => {
+    if (event.isComposing) return;
     const open = !list.hidden && shown().length;
     if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) mark((at + (event.key === "ArrowDown" ? 1 : -1) + shown().length + (at < 0 && event.key === "ArrowUp" ? 1 : 0)) % shown().length);
-    else if (open && event.key === "Tab" && !event.shiftKey) take(shown()[Math.max(at, 0)].querySelector("span").textContent);
-    else if (event.key === "Enter") take(open && at >= 0 ? shown()[at].querySelector("span").textContent : input.value);
+    else if (open && event.key === "Tab" && !event.shiftKey) takeTag(shown()[Math.max(at, 0)].querySelector("span").textContent);
+    else if (event.key === "Enter" && open && at >= 0) takeTag(shown()[at].querySelector("span").textContent);
+    else if (event.key === "Enter") take(input.value);
     else if (open && event.key === "Escape") hide();
     else return;
     event.preventDefault();
@@ -192,6 +200,7 @@ function addBox() {
   const input = el("input", { id: "captions-add", class: "data-search", type: "text", spellcheck: "false", placeholder: label, "aria-label": label });
   const box = suggesting(input, async (text) => { input.value = ""; await addTags(text); part("editor").querySelector("#captions-add")?.focus(); });
   input.addEventListener("keydown", (event) => {
+    if (event.isComposing) return;
     if (event.key === "Backspace" && !input.value) part("editor").querySelector(".chip:last-child")?.focus();
     else if (event.key === "Escape") part("grid").focus();
     else return;
@@ -204,7 +213,7 @@ function textBox(row) {
   const box = el("textarea", { id: "captions-text", rows: 8, "aria-label": words("caption"), spellcheck: "true", oninput: () => {
     setLine(box.value.replace(/\r?\n/g, " "), true);
     part("tokens")?.classList.add("is-old");
-  }, onblur: () => save(), onkeydown: (event) => event.key === "Escape" && part("grid").focus() });
+  }, onblur: () => save(), onkeydown: (event) => event.key === "Escape" && !event.isComposing && part("grid").focus() });
   box.value = currentLine(row);
   return box;
 }
@@ -212,8 +221,12 @@ function textBox(row) {
 function linesNode(row) {
   const lines = captionLines(row);
   const shown = lines.length > 1 && !lines.at(-1) ? lines.slice(0, -1) : lines;
-  if (shown.length < 2) return null;
-  return el("div", { class: "caption-lines", role: "group", "aria-label": words("lines") }, ...shown.map((text, index) => button(words("line", { num: index + 1 }), () => { save(); state.line = index; drawEditor(true); }, { "aria-pressed": String(index === state.line), title: text })));
+  if (!row.text.trim()) return null;
+  const num = Math.max(shown.length, state.line + 1);
+  const goTo = (index) => { save(); state.line = index; drawEditor(true); };
+  const one = (_, index) => button(words("line", { num: index + 1 }), () => goTo(index), { "aria-pressed": String(index === state.line), title: shown[index] ?? "" });
+  const more = iconButton("+", words("line.add"), () => { goTo(shown.length); focusEditor(); }, { "data-tool": "add-line", disabled: num > shown.length });
+  return el("div", { class: "caption-lines", role: "group", "aria-label": words("lines") }, ...(num > 1 ? Array.from({ length: num }, one) : []), more);
 }
 
 function conflictNode(row) {

@@ -158,6 +158,7 @@ function gridKey(event) {
   else if (event.key === "Enter") focusEditor();
   else if (event.key === "v" && !command) showLarge(!root.classList.contains("is-large"));
   else if (event.key === "t" && !command) setMode(state.mode === "tags" ? "text" : "tags");
+  else if (event.key === "s" && !command) pick();
   else if (event.key === "b" && !command) { showTab("batch"); root.querySelector("#captions-operation").focus(); }
   else return;
   event.preventDefault();

@@ -15,12 +15,14 @@ const state = {
   folder: "", info: null, version: 0, viewVersion: 0,
   filter: "", sort: kept("sort", "name"),
   ids: new Int32Array(0), rows: new Map(), stale: new Set(),
-  at: 0, anchor: 0, selected: new Set(),
+  at: 0, anchor: 0, selected: new Set(), picked: null,
   tab: kept("tab", "picture"), pane: "grid", mode: kept("mode", "tags"), line: 0,
   conflicts: new Map(), highlight: kept("highlight", ""),
 };
 const currentId = () => (state.ids.length ? state.ids[state.at] : null);
 const currentRow = () => state.rows.get(currentId()) ?? null;
+// What is shown: what the filter takes, among the pictures that were picked out, if any are.
+const filtered = () => ({ filter: state.filter, ...(state.picked ? { only: toText(state.picked) } : {}) });
 // Who is meant by an edit: the selected pictures, or the current one.
 const meant = () => (state.selected.size ? [...state.selected] : currentId() === null ? [] : [currentId()]);
 
@@ -164,10 +166,13 @@ async function want(ids) {
 }
 
 // Which pictures are shown, and in which order.
+let numLooks = 0;
 async function look({ stay = true } = {}) {
   const id = currentId();
-  const answer = await ask("view", { filter: state.filter, sort: state.sort });
-  if (!answer || answer.error) return;
+  const mine = ++numLooks;
+  const answer = await ask("view", { ...filtered(), sort: state.sort });
+  // What was asked for since may be answered first.
+  if (mine !== numLooks || !answer || answer.error) return;
   showFilterError(answer.problem);
   if (answer.problem) return;
   showUnseen(answer.unseen);

@@ -90,7 +90,7 @@ function openTagging() {
     await save();
     const scope = scopes.querySelector(":checked").value;
     const ids = toText(scope === "selected" ? state.selected : []);
-    const answer = await call({ values: tagging.values, scope, ids, filter: state.filter });
+    const answer = await call({ values: tagging.values, scope, ids, ...filtered() });
     pressed.disabled = false;
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";

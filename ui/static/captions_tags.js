@@ -6,7 +6,7 @@ let tagsTicket = 0;
 async function loadTags(offset = 0) {
   if (!state.info || document.body.dataset.page !== "captions") return;
   const mine = ++tagsTicket;
-  const answer = await ask("tags", { filter: state.filter, search: tagList.search, sort: tagList.sort, fewer: Number(tagList.fewer) || 0, offset });
+  const answer = await ask("tags", { ...filtered(), search: tagList.search, sort: tagList.sort, fewer: Number(tagList.fewer) || 0, offset });
   if (!answer?.tags || mine !== tagsTicket) return;
   if (likeness.folder !== state.folder) loadLikeness();
   tagList.answer = offset && tagList.answer ? { ...answer, tags: [...tagList.answer.tags, ...answer.tags] } : answer;
@@ -86,7 +86,7 @@ function askText(title, value, label, suggests = false) {
       el("header", {}, el("strong", {}, title)), el("div", { class: "ask-body" }, el("label", {}, label, suggests ? suggesting(input, (text) => close(text)) : input)),
       el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), () => close(null)), button(words("ok"), () => close(input.value), { class: "main-button" })));
     dialog.addEventListener("cancel", () => close(null));
-    if (!suggests) input.addEventListener("keydown", (event) => event.key === "Enter" && close(input.value));
+    if (!suggests) input.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && close(input.value));
     document.body.append(dialog);
     dialog.showModal();
     input.select();
