@@ -84,6 +84,8 @@ class MaskSheet {
   get isChanged() { return this.savedAt !== this.done.length; }
   begin() { this.before = this.mask.slice(); this.box = [Infinity, Infinity, 0, 0]; }
   touch([left, top, right, bottom]) { const { box } = this; this.box = [Math.min(box[0], left), Math.min(box[1], top), Math.max(box[2], right), Math.max(box[3], bottom)]; }
+  // Takes back what goes on, as if it had not begun.
+  drop() { if (this.before) this.mask.set(this.before); this.before = null; }
   part(from, [left, top, right, bottom]) {
     const width = Math.max(0, right - left);
     const found = new Uint8Array(width * Math.max(0, bottom - top));
@@ -246,7 +248,8 @@ function maskDialog(row, facts, view, sheet) {
     view.paint(sheet.mask, box);
   };
   const isPainting = () => last !== null;
-  const begin = (point) => { fail(""); sheet.begin(); stroke(point); };
+  let began = 0;
+  const begin = (point) => { fail(""); began = performance.now(); sheet.begin(); stroke(point); };
   const end = () => { if (!isPainting()) return; last = null; sheet.end(); tell(); };
   const pour = (point) => {
     if (!inside(point)) return;
@@ -291,6 +294,8 @@ function maskDialog(row, facts, view, sheet) {
     canvas.focus({ preventScroll: true });
     canvas.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, where(event));
+    // The first of two fingers was not meant to paint.
+    if (fingers.size > 1 && isPainting() && performance.now() - began < 400) { last = null; sheet.drop(); view.paint(sheet.mask); }
     if (fingers.size > 1 || event.button) { end(); view.rectangle = null; moving = where(event); return; }
     const point = view.toPicture(where(event));
     view.cursor = point;

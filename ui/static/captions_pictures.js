@@ -73,6 +73,8 @@ const takeAway = (method, argument = {}) => inTurn(async () => {
   await save();
   const answer = await ask(method, { ids: toText(ids), next: stays(1) ?? stays(-1), ...argument });
   await pictured(answer);
+  // What is said takes some of the grid's room.
+  requestAnimationFrame(() => state.ids.length && showPosition(state.at));
   return answer;
 });
 const trashPictures = () => takeAway("trash_pictures");
