@@ -110,7 +110,7 @@ class PictureTools:
     @at_desk
     def crop_fate(self, desk: Desk, request: Data) -> Data:
         """Return at which size a cut would be trained, and whether it has to be enlarged for that."""
-        rules = rules_of(self.context.draft.data, desk.library.path(int(request["row"])))
+        rules = rules_of(self.context.draft.data, desk.library.root / str(request["name"]))
         size = (max(1, int(request["size"][0])), max(1, int(request["size"][1])))
         choice = choose(size, rules, resolution=largest(rules))
         times = choice.resized[0] / size[0]

@@ -436,6 +436,25 @@ def test_keys_that_follow_fast_act_on_one_picture_after_the_other(page: Page, fo
     assert not list(folder.glob("4.png.*"))
 
 
+def test_an_open_editor_keeps_to_its_picture_when_others_come_and_go(page: Page, folder: Path) -> None:
+    tile(page, "3.png").click()
+    open_crop(page)
+    Image.new("RGB", (20, 20)).save(folder / "0a.png")
+    expect(tile(page, "0a.png")).to_have_count(1, timeout=20 * SECOND)
+    page.keyboard.press("]")
+    page.keyboard.press("Enter")
+    closed(page)
+    expect(tile(page, "3.png").locator(".mark-right")).to_be_visible()
+    assert [path.name for path in folder.glob("*.athanor.json")] == ["3.png.athanor.json"]
+    open_mask(page)
+    page.keyboard.press("i")
+    (folder / "3.png").rename(folder / "3.away")
+    expect(tile(page, "3.png")).to_have_count(0, timeout=20 * SECOND)
+    page.keyboard.press("Enter")
+    expect(page.locator(".mask-dialog .field-error")).to_have_text("“3.png” is no longer in this folder.")
+    assert not list(folder.glob("*-masklabel.png"))
+
+
 def test_masks_and_stars_of_others_appear_by_themselves(page: Page, folder: Path) -> None:
     Image.new("L", (600, 400)).save(folder / "1-masklabel.png")
     (folder / "2.png.athanor.json").write_text('{"version": 1, "rating": 3}', encoding="utf-8")

@@ -103,9 +103,9 @@ def test_editors_are_told_what_they_need(ask: Any, services: Services, folder: P
 
 def test_a_cut_is_told_its_training_size_and_when_it_is_too_small(ask: Any, services: Services, folder: Path) -> None:
     with_dataset(services, folder)
-    small = ask("crop_fate", row=0, size=[60, 40])
+    small = ask("crop_fate", name="0.png", size=[60, 40])
     assert small["is_small"] and "640 × 384" in small["text"] and "10.67 times" in small["text"]
-    large = ask("crop_fate", row=2, size=[1000, 1000])
+    large = ask("crop_fate", name="2.png", size=[1000, 1000])
     assert not large["is_small"] and large["text"] == "Trained at 512 × 512"
 
 

@@ -64,6 +64,7 @@ async function openCrop() {
 
 function cropDialog(row, facts) {
   const [wide, high] = facts.size;
+  const subject = { row, info: state.info };
   let rotate = facts.rotate;
   let picture = null;
   let shape = null;
@@ -126,7 +127,7 @@ function cropDialog(row, facts) {
   let ticket = 0;
   const askFate = later(180, async (now) => {
     const mine = ++ticket;
-    const answer = await Promise.resolve(server.crop_fate({ folder: state.folder, row: row.id, size: [now.width, now.height] })).catch(() => null);
+    const answer = await Promise.resolve(server.crop_fate({ folder: state.folder, name: row.name, size: [now.width, now.height] })).catch(() => null);
     if (mine !== ticket || !answer?.text) return;
     fate.textContent = answer.text;
     fate.classList.toggle("is-warning", answer.is_small);
@@ -205,17 +206,18 @@ function cropDialog(row, facts) {
   const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   const keyed = (event) => {
     const input = event.target.closest("input, select");
+    const key = keyOf(event);
     const step = event.ctrlKey || event.metaKey ? 1 : Math.max(1, Math.round(Math.min(wide, high) / 100));
     const [dx, dy] = (arrow[event.key] ?? [0, 0]).map((sign) => sign * step);
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) apply({ next: true });
     else if (input) { if (event.key === "Enter") { input.dispatchEvent(new Event("change")); frame.focus(); } else return; }
     else if (arrow[event.key] && event.shiftKey) { box = wholeBox(draggedBox(box, dx ? (dx < 0 && box.width <= SMALLEST ? "w" : "e") : "s", [dx, dy], turned(), shape), turned()); draw(); }
     else if (arrow[event.key]) { box = draggedBox(wholeBox(box, turned()), "move", [dx, dy], turned(), shape); draw(); }
-    else if (event.key === "[" || event.key === "]") turn(event.key === "[" ? -90 : 90);
+    else if (key === "[" || key === "]") turn(key === "[" ? -90 : 90);
     else if (event.key === "Enter" && !event.target.closest("button")) apply();
-    else if (event.key === "x") swap();
-    else if (event.key === "b") bucketShape(nearestSize());
-    else if (event.key === "a" && !event.ctrlKey && !event.metaKey) all();
+    else if (key === "x") swap();
+    else if (key === "b") bucketShape(nearestSize());
+    else if (key === "a" && !event.ctrlKey && !event.metaKey) all();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -226,7 +228,7 @@ function cropDialog(row, facts) {
     if (isApplying) return;
     isApplying = true;
     const now = wholeBox(box, turned());
-    const answer = await ask("edit_picture", { row: row.id, rotate, crop: isWhole() ? null : [now.left, now.top, now.width, now.height], size: [turned().across, turned().down], copy });
+    const answer = await askOf(subject, "edit_picture", { rotate, crop: isWhole() ? null : [now.left, now.top, now.width, now.height], size: [turned().across, turned().down], copy });
     isApplying = false;
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";

@@ -220,6 +220,7 @@ async function openMask() {
 
 function maskDialog(row, facts, view, sheet) {
   const { canvas, size } = view;
+  const subject = { row, info: state.info };
   const brush = { tool: "brush", value: 0, size: Math.max(4, Math.round(Math.max(...size) / 16)), hardness: 0.8, tolerance: 24 };
   const pixels = (() => {
     const sheetOfPicture = Object.assign(document.createElement("canvas"), { width: size[0], height: size[1] }).getContext("2d", { willReadFrequently: true });
@@ -364,11 +365,11 @@ function maskDialog(row, facts, view, sheet) {
   };
   const keyed = (event) => {
     const command = event.ctrlKey || event.metaKey;
-    const key = event.key.length === 1 && !["{", "}"].includes(event.key) ? event.key.toLowerCase() : event.key;
+    const key = keyOf(event);
     const isText = event.target.closest("input:not([type=range]):not([type=checkbox]), select");
     if (command && key === "z") { if (event.shiftKey) forth(); else back(); }
     else if (command && key === "y") forth();
-    else if (command && (key === "s" || key === "Enter".toLowerCase() || event.key === "Enter")) store();
+    else if (command && (key === "s" || key === "Enter")) store();
     else if (event.key === "Escape") { if (view.rectangle) { view.rectangle = null; view.draw(); } else leave(); }
     else if (isText) return;
     else if (event.target === canvas && arrow[event.key]) step(event);
@@ -441,7 +442,7 @@ function maskDialog(row, facts, view, sheet) {
     end();
     if (!sheet.isChanged) { close(); return; }
     isStoring = true;
-    const answer = await ask("save_mask", { row: row.id, png: sheet.mask.every((value) => value === 255) ? null : await pngOf(sheet) });
+    const answer = await askOf(subject, "save_mask", { png: sheet.mask.every((value) => value === 255) ? null : await pngOf(sheet) });
     isStoring = false;
     fail(answer?.error ?? (answer ? "" : words("unreachable.short")));
     if (!answer || answer.error) return;
@@ -458,7 +459,7 @@ function maskDialog(row, facts, view, sheet) {
   };
   const asking = el("div", { class: "tool-asking", role: "alert", hidden: true }, el("span", {}, words("mask.unsaved")), button(words("mask.save"), () => store(), { class: "main-button", "data-tool": "asked-save" }), button(words("mask.discard"), () => close(), { "data-tool": "asked-discard" }), button(words("mask.stay"), () => { asking.hidden = true; canvas.focus(); }, { "data-tool": "asked-stay" }));
   const saving = button(words("mask.save"), () => store(), { class: "main-button", id: "captions-mask-save" });
-  const use = el("p", { class: "mask-use" }, facts.masks.text, " ", facts.masks.can_use ? button(words("mask.use"), async (event) => { const answer = await ask("use_masks", { row: row.id }); if (answer?.text) { use.firstChild.textContent = answer.text; use.lastChild.remove(); canvas.focus(); } else event.target.disabled = false; }, { "data-tool": "use-masks" }) : null);
+  const use = el("p", { class: "mask-use" }, facts.masks.text, " ", facts.masks.can_use ? button(words("mask.use"), async (event) => { const answer = await askOf(subject, "use_masks"); if (answer?.text) { use.firstChild.textContent = answer.text; use.lastChild.remove(); canvas.focus(); } else event.target.disabled = false; }, { "data-tool": "use-masks" }) : null);
 
   const dialog = el("dialog", { class: "athanor-dialog tool-dialog mask-dialog", "aria-label": words("mask"), onkeydown: keyed },
     el("header", {}, el("strong", {}, words("mask")), el("span", { class: "tool-name" }, row.name), el("span", { class: "spacer" }), looks, undoing, redoing),

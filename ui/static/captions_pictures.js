@@ -37,6 +37,23 @@ const inTurn = (work) => {
   return (lastTurn = lastTurn.then(turn, turn));
 };
 
+// Asks of the picture of a dialog, by its name where rows have other numbers than when the dialog opened.
+async function askOf({ row, info }, method, argument = {}) {
+  for (let tries = 0; tries < 2; tries += 1) {
+    await settled();
+    const found = info === state.info ? row.id : (await ask("find", { names: [row.name] }))?.ids?.[row.name];
+    if (found === undefined) return { error: words("picture_gone", { name: row.name }) };
+    const before = lastOpening;
+    const answer = await ask(method, { row: found, ...argument });
+    if (answer || before === lastOpening) return answer;
+  }
+  return null;
+}
+
+// Keys as they stand on the keyboard, whatever it makes of them.
+const KEYS_MEANT = { "\u3010": "[", "\u3011": "]", "\uff3b": "[", "\uff3d": "]", "\uff0b": "+", "\uff0d": "-" };
+const keyOf = (event) => KEYS_MEANT[event.key] ?? (event.key.length === 1 ? event.key.toLowerCase() : event.key);
+
 const changePictures = (method, argument = {}, { quietly = false } = {}) => inTurn(async () => {
   const ids = pictureIds();
   if (!ids.length || !state.info) return;
@@ -58,11 +75,10 @@ const turnPictures = (degrees) => changePictures("turn_pictures", { degrees }, {
 const resetPictures = () => changePictures("reset_pictures");
 const copyPictures = () => changePictures("copy_pictures");
 
-async function removeMask() {
-  const id = currentId();
+const removeMask = () => inTurn(async () => {
   await save();
-  await pictured(await ask("save_mask", { row: id, png: null }));
-}
+  await pictured(await ask("save_mask", { row: currentId(), png: null }));
+});
 
 // Pictures that leave the folder: the grid goes on with the next one that stays.
 const takeAway = (method, argument = {}) => inTurn(async () => {
@@ -81,7 +97,7 @@ const trashPictures = () => takeAway("trash_pictures");
 
 // Stars: those of the picture, or of all that are selected where they have the same.
 function starsNode(rows) {
-  const now = rows.length && rows.every((row) => row?.rating === rows[0].rating) ? rows[0].rating : 0;
+  const now = rows[0] && rows.every((row) => row?.rating === rows[0].rating) ? rows[0].rating : 0;
   const star = (number) => button(number <= now ? "\u2605" : "\u2606", () => ratePictures(number === now ? 0 : number), { class: "star" + (number <= now ? " is-on" : ""), title: words("rate", { num: number }), "aria-label": words("rate", { num: number }), "aria-pressed": String(number === now), "data-tool": "star-" + number });
   return el("span", { class: "stars", role: "group", "aria-label": words("rating") }, ...Array.from({ length: MAXIMUM_STARS }, (_, at) => star(at + 1)));
 }
@@ -186,7 +202,7 @@ async function openBackground() {
   const start = async (event) => {
     event.currentTarget.disabled = true;
     keep("background", model.value);
-    const answer = await ask("remove_background", { ids: toText(ids), model: model.value.trim(), overwrite: again.checked });
+    const answer = await ask("remove_background", { ids: toText(pictureIds()), model: model.value.trim(), overwrite: again.checked });
     begin.disabled = false;
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";
@@ -212,7 +228,7 @@ function pictureKey(event) {
   const isPlain = !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) || event.getModifierState("AltGraph");
   if (!isPlain || event.target.closest(".chip, summary, .menu-list")) return false;
   if (/^[0-5]$/.test(event.key)) ratePictures(Number(event.key));
-  else if (PICTURE_KEYS[event.key]) { if (!event.repeat) PICTURE_KEYS[event.key](); }
+  else if (PICTURE_KEYS[keyOf(event)]) { if (!event.repeat) PICTURE_KEYS[keyOf(event)](); }
   else return false;
   return true;
 }
