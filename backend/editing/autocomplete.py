@@ -52,6 +52,7 @@ class Completer:
         listed = (*self.known.tags, *only_translated)
         self._listed = [(tag, plain(tag.name), tuple(map(plain, tag.aliases))) for tag in listed]
         self._own_counts = {name: count for name, _, count in reversed(self._own)}
+        self._names = frozenset((*self._own_counts, *self.known.by_name))
         written = [tag for _, tag, _ in self._own[:500]]
         # What is taken from the list is written as the set writes.
         self._has_underscores = sum(bool(UNDERSCORE.search(tag)) for tag in written) > sum(
@@ -79,7 +80,8 @@ class Completer:
         own = self._own_counts.get(name, 0)
         if self.known.find(tag) is not None or own >= USUAL_COUNT or len(name) not in MISSPELT:
             return ""
-        near = {other: self._common(other) for other in _one_letter_off(name) if _digits(other) == _digits(name)}
+        there = _one_letter_off(name) & self._names
+        near = {other: self._common(other) for other in there if _digits(other) == _digits(name)}
         best = max(near, key=lambda other: near[other], default="")
         return self._written(best) if best and near[best] >= MUCH_MORE * max(1, own) else ""
 

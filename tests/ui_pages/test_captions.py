@@ -308,3 +308,10 @@ def test_a_filter_that_needs_looking_says_so_and_looking_helps(ask: Any) -> None
     assert ask("likeness")["looks"] == 6
     assert ask("view", filter="score: > 1", sort="name")["problem"]["remedy"] == "scorer"
     assert ask("view", filter="tag:", sort="name")["problem"]["remedy"] == ""
+
+
+def test_a_caption_of_ten_thousand_tags_does_not_hold_up_the_grid(ask: Any) -> None:
+    edit(ask, 1, "cat, tag1, <b>", ", ".join(f"word{number} of mine" for number in range(10_000)))
+    began = time.perf_counter()
+    assert ask("rows", ids=[1])["rows"][0]["tokens"] > 10_000
+    assert time.perf_counter() - began < 3

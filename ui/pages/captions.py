@@ -34,6 +34,8 @@ Data = dict[str, Any]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
+# Nobody writes more tags into one caption; looking for misspelt ones takes its time.
+NUM_TOLD = 300
 
 
 class CaptionsPage(PictureTools):
@@ -249,7 +251,7 @@ class CaptionsPage(PictureTools):
     def _facts(self, desk: Desk, row: int, triggers: frozenset[str]) -> dict[str, Data]:
         """Return what is to be told of the tags of a caption, by tag."""
         told = {}
-        for tag in desk.library.tags.of(row):
+        for tag in desk.library.tags.of(row)[:NUM_TOLD]:
             found = {"trigger": True} if tag.lower() in triggers else self.tag_words.facts(desk, tag)
             if found:
                 told[tag] = found

@@ -58,9 +58,9 @@ function filterNode() {
   const sort = el("select", { "aria-label": words("sort"), id: "captions-sort", onchange: (event) => { state.sort = event.target.value; keep("sort", state.sort); look(); } }, ...props.value.sorts.map((name) => el("option", { value: name, selected: name === state.sort }, words("sort." + name))));
   const size = el("select", { "aria-label": words("tile_size"), onchange: (event) => { tileSize = Number(event.target.value); keep("size", tileSize); drawGrid(); showPosition(state.at); } }, ...SIZES.map((each, at) => el("option", { value: each, selected: each === tileSize }, words("size." + "smlx"[at]))));
   return el("div", { class: "captions-filter" },
-    el("div", { class: "filter-row" }, input, toggle),
+    el("div", { class: "filter-row" }, input, button("", pick, { "data-part": "pick", title: words("picked.help"), hidden: true }), toggle),
     el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), lookingNode(), help,
-    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button("", pick, { "data-part": "pick", title: words("picked.help"), hidden: true }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
+    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
 }
 
 function headNode() {
