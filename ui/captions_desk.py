@@ -18,6 +18,7 @@ from backend.config.problems import UserError
 from backend.data.picture_edits import stamped
 from backend.editing.files import is_same_text
 from backend.editing.library import Applied, Conflict, Library, Reloaded
+from backend.families.tokens import TokenCounter
 from ui.background import Cancelled, Job, Progress, Slot
 from ui.captions_masks import FoundMask
 from ui.captions_pictures import FoundPicture
@@ -56,6 +57,7 @@ class Desk:
     # Captions that were changed here and elsewhere: to be decided by the user.
     conflicts: dict[int, Conflict] = field(default_factory=dict)
     tabs: dict[str, float] = field(default_factory=dict)
+    is_warm: bool = False
     looked: float = 0.0
     look_seconds: float = 0.0
 
@@ -140,7 +142,7 @@ class Desk:
             return None
         try:
             generation = self.library.generation
-            found = self.library.reload_changed()
+            found = self.library.reload_changed(at_a_glance=True)
             self.looked = time.monotonic()
             self.look_seconds = self.looked - began
         finally:
@@ -150,6 +152,14 @@ class Desk:
                 self.conflicts.clear()
             self.take(found.conflicts)
         return found
+
+    def warm(self, counter: TokenCounter) -> None:
+        """Make in a thread what filters need, once: the first filter need not wait for it then."""
+        with self.lock:
+            if self.is_warm:
+                return
+            self.is_warm = True
+        threading.Thread(target=self.library.warm, args=(counter,), daemon=True, name="warm").start()
 
     def num_tabs(self, tab: str) -> int:
         """Take note of a tab, and return how many have the folder open."""

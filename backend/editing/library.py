@@ -26,6 +26,7 @@ from backend.data.index import Index
 from backend.data.picture_edits import EDIT_SUFFIX
 from backend.editing.edited import Edited
 from backend.editing.files import find_caption, is_same_text
+from backend.editing.glancing import Glance
 from backend.editing.journal import Action, Change, Journal, OnConflict
 from backend.editing.likeness import look
 from backend.editing.outcomes import Applied, Conflict, Reloaded, Renumbered, Saving, Unsaved
@@ -82,8 +83,10 @@ class Library(PictureActions):
             raise UserError("file_not_found", value=str(self.root))
         self.journal = Journal(self.root)
         known, tags = recall(self._snapshot)
-        self._take(self._load(self._list(), known, progress), known, tags)
-        if (known.stamps, known.caption_stamps) != (self.stamps, self._pictures.caption_stamps):
+        self._glance = Glance(str(self.root))
+        self._take(self._load(self._glance.recalled(known) or self._list(), known, progress), known, tags)
+        found = self._pictures
+        if (known.stamps, known.caption_stamps, known.folders) != (found.stamps, found.caption_stamps, found.folders):
             self.keep()
         self._presence = Presence(self.journal.path.with_suffix(".open"), label)
 
@@ -181,15 +184,18 @@ class Library(PictureActions):
             action = self.journal.record(name, changes, wait=False) if changes else None
             return Applied(action, tuple(row for caption in captions for row in self._rows(caption)))
 
-    def reload_changed(self) -> Reloaded:
+    def reload_changed(self, *, at_a_glance: bool = False) -> Reloaded:
         """Look what others did in the folder, and take it over.
 
-        A caption that could not be saved here and was changed there is a conflict.
+        A caption that could not be saved here and was changed there is a conflict. `at_a_glance`: of a large folder
+        not all files are looked at each time; what was written over in place is found in one of the next times.
 
         Raises:
             UserError: The folder cannot be read, `file_not_found` when it is gone; the library stays as it is.
         """
         while True:
+            if at_a_glance and self._glance.is_as_known(self._pictures):
+                return Reloaded()
             num_done = self._num_done
             listed = self._list()
             with self._lock:
@@ -266,6 +272,7 @@ class Library(PictureActions):
 
     def _list(self) -> Listed:
         listed = list_folder(str(self.root), self.caption_extension, is_recursive=self.recursive)
+        self._glance.listed()
         self.folder_problems = listed.problems
         return listed
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -27,7 +28,9 @@ from backend.data.stores import Store
 from backend.editing.files import read_caption, write_bytes
 from backend.editing.tags import TagTable
 
-VERSION = 3
+VERSION = 4
+# The time of a folder that changed less than so many seconds ago proves nothing: it may be the same after a change.
+SETTLED_SECONDS = 3.0
 NUM_THREADS = min(16, (os.cpu_count() or 1) + 2)
 NUM_PER_CHUNK = 2000
 Progress = Callable[[int, int], None]
@@ -39,7 +42,7 @@ class Listed:
 
     `names` are paths below the folder with /. `captions` are those of the caption files, also of such as are not there
     yet: their stamp is empty. `edits` and `masks` are the stamps of these files, by row. `problems` are sub-folders
-    that cannot be read.
+    that cannot be read. `folders`: times of the folders, by their paths with / at the end, as `folder_time`.
     """
 
     names: list[str]
@@ -49,12 +52,14 @@ class Listed:
     edits: dict[int, str] = field(default_factory=dict)
     masks: dict[int, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    folders: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Pictures:
     """What is known of each row. `widths` and `heights` are those of the files, in pixels as seen upright; 0 where a
     picture cannot be read. `edits`: stamp and text of the files of edits; `masks`: stamps; both of the rows with one.
+    `folders`: as in `Listed`.
     """
 
     names: list[str] = field(default_factory=list)
@@ -66,6 +71,7 @@ class Pictures:
     heights: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     edits: dict[int, tuple[str, str]] = field(default_factory=dict)
     masks: dict[int, str] = field(default_factory=dict)
+    folders: dict[str, int] = field(default_factory=dict)
 
 
 def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Listed:
@@ -79,8 +85,9 @@ def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Lis
     edits: dict[str, str] = {}
     masks: dict[str, str] = {}
     problems: list[Problem] = []
+    times: dict[str, int] = {}
     ending = caption_extension.lower()
-    for prefix, files in _folders(root, "", problems, is_recursive):
+    for prefix, files in _folders(root, "", problems, times, is_recursive):
         for name, _, stamp in files:
             lowered = name.lower()
             if lowered.endswith(EDIT_SUFFIX):
@@ -101,23 +108,36 @@ def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Lis
         {row: edits[name] for row, (name, _) in enumerate(pictures) if name in edits} if edits else {},
         {row: masks[stem] for row, stem in enumerate(stems) if stem in masks} if masks else {},
         tuple(problems),
+        times,
     )
 
 
+def folder_time(path: str) -> int:
+    """Return when files came to or went from a folder last, in ns; 0: just now, or nobody knows."""
+    try:
+        found = os.stat(path).st_mtime_ns  # noqa: PTH116 (often)
+    except OSError:  # listing it says why
+        return 0
+    return found if time.time_ns() - found > SETTLED_SECONDS * 1e9 else 0
+
+
 def _folders(
-    root: str, prefix: str, problems: list[Problem], is_recursive: bool
+    root: str, prefix: str, problems: list[Problem], times: dict[str, int], is_recursive: bool
 ) -> Iterator[tuple[str, tuple[File, ...]]]:
     system = LocalFiles()
+    # Before it is listed: what comes meanwhile is found the next time.
+    times[prefix] = folder_time(f"{root}{os.sep}{prefix}")
     try:
         listing = system.listing(system.join(root, prefix.rstrip("/")) if prefix else root)
     except UserError as error:
         if not prefix:
             raise
         problems.append(error.problem)
+        times[prefix] = 0
         return
     yield prefix, listing.files
     for name in listing.folders if is_recursive else ():
-        yield from _folders(root, f"{prefix}{name}/", problems, is_recursive)
+        yield from _folders(root, f"{prefix}{name}/", problems, times, is_recursive)
 
 
 def load(
@@ -146,6 +166,7 @@ def load(
         *_known_sizes(listed, known, origin),
         _known_edits(listed, known, origin),
         listed.masks,
+        listed.folders,
     )
     new_edits = [row for row in listed.edits if row not in found.edits]
     new_texts = [row for row, old in enumerate(origin) if old < 0 or _has_new_caption(listed, row, known, old)]
@@ -281,13 +302,14 @@ def recall(path: Path) -> tuple[Pictures, TagTable]:
         return nothing
     buffer = io.BytesIO(content)
     names, stamps, captions, caption_stamps, texts = (_column(buffer) for _ in range(5))
-    widths, heights, edits, masks = np.load(buffer), np.load(buffer), _by_row(buffer), _by_row(buffer)
+    widths, heights, edits, masks = np.load(buffer), np.load(buffer), _items(buffer), _items(buffer)
     known_edits = {row: (stamp, text) for row, (stamp, text) in edits.items()}
-    pictures = Pictures(names, stamps, captions, caption_stamps, texts, widths, heights, known_edits, masks)
+    columns = names, stamps, captions, caption_stamps, texts, widths, heights, known_edits, masks
+    pictures = Pictures(*columns, _items(buffer))
     return pictures, TagTable(_column(buffer), np.load(buffer), np.load(buffer), np.load(buffer))
 
 
-def _by_row(buffer: io.BytesIO) -> dict[int, Any]:
+def _items(buffer: io.BytesIO) -> dict[Any, Any]:
     return dict(json.loads(np.load(buffer).tobytes()))
 
 

@@ -167,16 +167,24 @@ class Rows:
 
     def token_counts(self, counter: TokenCounter) -> NDArray[np.int32]:
         """Return the tokens of each caption, of the longest line where it has several: int32 (num_rows,)."""
-        with self._lock:
-            key = (id(counter.tokenizer), counter.is_weighted)
-            if key not in self._tokens:
-                self._tokens[key] = np.full(len(self), -1, np.int32)
-            counts = self._tokens[key]
-            for rows in np.array_split(unknown := np.flatnonzero(counts < 0), len(unknown) // NUM_COUNTED + 1):
-                lines = [self.texts[row].split("\n") for row in rows.tolist()]
-                numbers = iter(counter.counts([line for some in lines for line in some]))
-                counts[rows] = [max(next(numbers) for _ in some) for some in lines]
-            return counts
+        key = (id(counter.tokenizer), counter.is_weighted)
+        while True:
+            with self._lock:
+                if key not in self._tokens:
+                    self._tokens[key] = np.full(len(self), -1, np.int32)
+                counts = self._tokens[key]
+                rows = np.flatnonzero(counts < 0)[:NUM_COUNTED]
+                texts = [self.texts[row] for row in rows.tolist()]
+            if not texts:
+                return counts
+            # Others may go on meanwhile: it takes seconds for a large folder.
+            lines = [text.split("\n") for text in texts]
+            numbers = iter(counter.counts([line for some in lines for line in some]))
+            found = [max(next(numbers) for _ in some) for some in lines]
+            with self._lock:
+                if self._tokens.get(key) is counts:
+                    for row, text, num in zip(rows.tolist(), texts, found, strict=True):
+                        counts[row] = num if self.texts[row] is text else -1
 
     def warm(self, counter: TokenCounter | None = None) -> None:
         """Make what filters would make when they are first asked: for a thread, once the folder is shown."""

@@ -65,6 +65,7 @@ class CaptionsPage(PictureTools):
         if not isinstance(found, Desk):
             return {"waiting": captions_view.opening(found, self.context.language)}
         library = found.library
+        found.warm(captions_view.counter_of(self.context.draft.data))
         problems = [*library.folder_problems, *library.problems.values()]
         return {
             "key": found.key,
