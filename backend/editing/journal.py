@@ -1,9 +1,10 @@
-"""Every change of the captions below a folder, on disk before it is made: for undo, and for what a crash left undone.
+"""Every change below a folder of pictures, on disk before it is made: for undo, and for what a crash left undone.
 
     with Journal(folder) as journal:
         journal.record("Replace cat by dog", [Change("sub/a.txt", "cat", "dog")])
         journal.undo()
 
+Changes are of captions and other texts, of files whose contents are kept in `blobs`, and of places: see actions.Change.
 The changes are written to the journal and flushed, then the files are written, then the journal says so. A process that
 is killed in between leaves an action without an end: whoever opens the folder next carries it to its end.
 """

@@ -156,7 +156,7 @@ class PictureActions(Rows):
                 self._ready_to_move(rows)
                 skipped = self._unwritten(rows)
                 rows = [row for row in rows if self.caption_name(row) not in self._unsaved]
-                groups = [each for each in self._groups(rows) if place(each.stem) != self.root / each.stem]
+                groups = [each for each in self._groups(rows) if not self._is_at(each.stem, place(each.stem))]
             taken: set[str] = set()
             changes: list[Change] = []
             for group in groups:
@@ -167,6 +167,10 @@ class PictureActions(Rows):
                 stem = free_stem(group, str(place(group.stem)), taken)
                 changes += self._group_changes(group, stem)
             return self._do(name, changes, skipped)
+
+    def _is_at(self, stem: str, place: Path) -> bool:
+        """Tell whether files of a stem are in the folder of a place already."""
+        return (self.root / stem).parent.resolve() == place.parent
 
     def _ready_to_move(self, rows: Iterable[int]) -> None:
         """Be ready, and have captions in their files that are still being written: they go along."""
@@ -286,7 +290,7 @@ class PictureActions(Rows):
             rows = [] if row is None else [row]
             self._take_edits(rows, stamp, name)
         elif name.lower().endswith(MASK_SUFFIX):
-            rows = self._rows(name[: -len(MASK_SUFFIX)] + self.caption_extension)
+            rows = self._rows_of_mask(name)
             for row in rows:
                 self._pictures.masks.pop(row, None)
                 self._pictures.masks |= {row: stamp} if stamp else {}
@@ -296,6 +300,11 @@ class PictureActions(Rows):
             for row in rows:
                 self._pictures.caption_stamps[row] = stamp
         return rows
+
+    def _rows_of_mask(self, name: str) -> list[int]:
+        rows = self._rows(name[: -len(MASK_SUFFIX)] + self.caption_extension)
+        # A caption file in large letters is found by looking at all.
+        return rows or [row for row in range(len(self)) if self.mask_name(row) == name]
 
     def _take_edits(self, rows: Sequence[int], stamp: str, name: str) -> None:
         for row in rows:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from backend.config.problems import Problem, UserError
 from backend.data.filesystems import unreadable
-from backend.data.images import EXTENSIONS, in_srgb, read_mask, read_upright, to_rgb
+from backend.data.images import DAMAGE, EXTENSIONS, in_srgb, read_mask, read_upright, to_rgb
 from backend.data.picture_edits import EDIT_SUFFIX, PictureEdit, apply_edit
 from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import stem_of, suffix_of
@@ -30,7 +30,9 @@ JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 JPEG_QUALITY = 95
 # Kinds of pictures that PNG holds as they are.
 PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+JPEG_MODES = frozenset({"L", "RGB", "CMYK"})
 ORIENTATION_TAG = 0x0112
+MAXIMUM_EXIF = 65_000
 
 
 @dataclass(frozen=True)
@@ -146,14 +148,23 @@ def write_copy(source: Path, edit: PictureEdit, target: Path) -> None:
         UserError: The picture is gone or damaged; `no_space` or `file_unwritable`, and no file is there.
     """
     image = apply_edit(read_upright(source), edit)
-    profile = image.info.get("icc_profile")
-    exif = image.getexif()
-    exif.pop(ORIENTATION_TAG, None)
+    profile, exif = image.info.get("icc_profile"), _exif(image)
     is_jpeg = target.suffix.lower() in JPEG_SUFFIXES
-    if not is_jpeg and image.mode not in PNG_MODES:
+    if image.mode not in (JPEG_MODES if is_jpeg else PNG_MODES):
         image, profile = to_rgb(in_srgb(image)), None
     options = {"quality": JPEG_QUALITY, "subsampling": 0} if is_jpeg else {}
     _save(image, target, "JPEG" if is_jpeg else "PNG", icc_profile=profile, exif=exif, **options)
+
+
+def _exif(image: Image.Image) -> bytes:
+    """Return what a picture's EXIF says besides its orientation; nothing where it is damaged or too long for JPEG."""
+    try:
+        exif = image.getexif()
+        exif.pop(ORIENTATION_TAG, None)
+        data = exif.tobytes() if len(exif) else b""
+    except DAMAGE:
+        return b""
+    return data if len(data) <= MAXIMUM_EXIF else b""
 
 
 def write_mask_copy(source: Path, edit: PictureEdit, target: Path) -> None:

@@ -39,7 +39,7 @@ def relisted(known: Pictures, files: Stamps, caption_extension: str) -> Listed:
     if came:
         names = sorted([*names, *came], key=_order)
     old = [row_of.get(name, -1) for name in names]
-    captions = _captions(known, names, old, caption_extension)
+    captions = _captions(known, names, old, files, caption_extension)
     found = Listed(
         names,
         [files.get(name) or known.stamps[row] for name, row in zip(names, old, strict=True)],
@@ -60,9 +60,14 @@ def relisted(known: Pictures, files: Stamps, caption_extension: str) -> Listed:
     return found
 
 
-def _captions(known: Pictures, names: Sequence[str], old: Sequence[int], caption_extension: str) -> list[str]:
+def _captions(
+    known: Pictures, names: Sequence[str], old: Sequence[int], files: Stamps, caption_extension: str
+) -> list[str]:
+    """Return the caption file of each picture; of those that came it may have come with them, in large letters, too."""
+    ending = caption_extension.lower()
+    came = {name[: -len(ending)]: name for name, stamp in files.items() if stamp and name.lower().endswith(ending)}
     return [
-        known.captions[row] if row >= 0 else companions(name, caption_extension)[0]
+        known.captions[row] if row >= 0 else came.get(stem_of(name)) or companions(name, caption_extension)[0]
         for name, row in zip(names, old, strict=True)
     ]
 

@@ -326,6 +326,34 @@ def test_copies_keep_transparency_and_depth(library: Library, root: Path, mode: 
         np.testing.assert_array_equal(np.asarray(copy.convert("RGBA") if mode == "P" else copy), turned)
 
 
+def test_pictures_are_copied_whatever_is_wrong_with_their_name_or_exif(library: Library, root: Path) -> None:
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(root / "b.jpg", "PNG")
+    exif = Image.Exif()
+    exif[0x010E] = "words"
+    gradient(8, 8).save(root / "x.jpg", exif=exif.tobytes().replace(b"words", b"wor"))
+    library.reload_changed()
+    applied = library.save_copies("copy", [row_of(library, "b.jpg"), row_of(library, "x.jpg")])
+    assert (applied.skipped, sorted(applied.came)) == ((), ["b-edited.jpg", "x-edited.jpg"])
+    assert Image.open(root / "b-edited.jpg").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_names_in_large_letters_are_known(library: Library, root: Path) -> None:
+    gradient(8, 8).save(root / "BIG.PNG")
+    (root / "BIG.TXT").write_text("large")
+    library.reload_changed()
+    row = row_of(library, "BIG.PNG")
+    assert library.set_mask("mask", row, png(8, 8)).rows == (row,)
+    library.set_mask("none", row, None)
+    library.undo()
+    library.rate("rate", [row], 2)
+    library.trash("trash", [row])
+    names = {"BIG.PNG", "BIG.PNG.athanor.json", "BIG.TXT", "BIG-masklabel.png"}
+    assert set(files(root / ".trash")) == names
+    library.undo()
+    assert (library.texts[row], library.has_mask[row], library.ratings[row]) == ("large", True, 2)
+    assert as_opened_anew(library)
+
+
 def test_a_picture_that_cannot_be_copied_is_told_and_the_others_are(library: Library, root: Path) -> None:
     data = (root / "a.png").read_bytes()
     (root / "a.png").write_bytes(data[: len(data) // 2])
@@ -451,6 +479,8 @@ def test_pictures_move_within_the_folder(library: Library, root: Path) -> None:
     assert files(root) == start
     assert library.names == list(PICTURES)
     assert library.move_to("nowhere", [3], root / "sub").action is None
+    (root.parent / "door").symlink_to(root / "sub", target_is_directory=True)
+    assert library.move_to("nowhere", [3], root.parent / "door").action is None
 
 
 def test_a_place_that_is_no_folder_is_told(library: Library, root: Path, tmp_path: Path) -> None:
