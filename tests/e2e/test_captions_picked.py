@@ -107,3 +107,23 @@ def test_a_picture_gets_another_caption(page: Page, pictures: Path) -> None:
     assert (pictures / "01.txt").read_text("utf-8") == "cat, long hair, tag1\na cat in the sun"
     page.get_by_role("button", name="Caption 1").click()
     expect(page.locator(".chip")).to_have_count(3)
+
+
+def test_a_misspelt_tag_is_put_right_by_one_key(page: Page, pictures: Path) -> None:
+    page.keyboard.press("Enter")
+    page.keyboard.type("lnog hair, hat")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip-hint")).to_have_text("→ long hair")
+    page.locator('.chip[data-tag="long hair"] .chip-remove').click()
+    page.locator('.chip[data-tag="lnog hair"]').focus()
+    page.keyboard.press("F7")
+    expect(page.locator(".chip > span")).to_have_text(["cat", "tag0", "long hair", "hat"])
+    expect(page.locator(".captions-saved")).to_have_class("captions-saved is-saved")
+    assert (pictures / "00.txt").read_text("utf-8") == "cat, tag0, long hair, hat"
+
+
+def test_the_tags_of_several_pictures_are_translated(page: Page, app: App) -> None:
+    (app.home / "tags").mkdir(exist_ok=True)
+    (app.home / "tags" / "translations.csv").write_text("tag2,第二\n", encoding="utf-8")
+    page.keyboard.press("Control+a")
+    expect(page.locator('.chip[data-tag="tag2"] .chip-translation')).to_have_text("第二")

@@ -55,14 +55,21 @@ async function changeMany(operation, values) {
 
 const highlighted = (tag) => state.highlight.split(",").map((word) => word.trim()).filter(Boolean).some((word) => tag.toLowerCase().includes(word.toLowerCase()));
 
-function chipNode(tag, at, { count = null, total = null } = {}) {
-  const row = currentRow();
-  const fact = row?.facts?.[tag] ?? {};
+function chipNode(tag, at, { count = null, total = null, fact = currentRow()?.facts?.[tag] ?? {} } = {}) {
   const kinds = ["chip", fact.category ? "cat-" + fact.category : "", fact.unknown ? "is-unknown" : "", fact.trigger ? "is-trigger" : "", highlighted(tag) ? "is-highlighted" : "", count !== null && count < total ? "is-partial" : ""];
   const title = [fact.hint ? words("spell", { tag: fact.hint }) : "", fact.translation ?? ""].filter(Boolean).join(" \u00b7 ");
   return el("li", { class: kinds.filter(Boolean).join(" "), tabindex: at ? "-1" : "0", draggable: count === null ? "true" : null, "data-tag": tag, "data-at": at, title, "aria-label": count === null ? tag : `${tag}, ${count} / ${total}` },
-    el("span", {}, tag), fact.translation ? el("small", { class: "chip-translation" }, fact.translation) : null, count !== null && count < total ? el("small", {}, `${many(count)} / ${many(total)}`) : null,
+    el("span", {}, tag), fact.hint && count === null ? el("button", { type: "button", class: "chip-hint", tabindex: "-1", title: `${words("spell", { tag: fact.hint })} (F7)`, onclick: (event) => takeHint(event.target.closest(".chip"), fact.hint) }, `\u2192 ${fact.hint}`) : null,
+    fact.translation ? el("small", { class: "chip-translation" }, fact.translation) : null, count !== null && count < total ? el("small", {}, `${many(count)} / ${many(total)}`) : null,
     el("button", { type: "button", class: "chip-remove", tabindex: "-1", title: words("remove_tag", { tag }), "aria-label": words("remove_tag", { tag }) }, "\u00d7"));
+}
+
+// A misspelt tag becomes what was probably meant.
+function takeHint(chip, hint) {
+  const at = Number(chip.dataset.at);
+  const tags = splitTags(currentLine(currentRow()));
+  const fresh = tags.some((tag) => sameTag(tag, hint)) ? [] : [hint];
+  setTags([...tags.slice(0, at), ...fresh, ...tags.slice(at + 1)], at);
 }
 
 function editChip(chip) {
@@ -110,6 +117,7 @@ function chipKey(event) {
   else if (step && !event.altKey) chips[Math.min(Math.max(at + step, 0), chips.length - 1)].focus();
   else if (event.key === "Delete" || event.key === "Backspace") removeChip(chip);
   else if ((event.key === "Enter" || event.key === "F2") && one) editChip(chip);
+  else if (event.key === "F7" && one) chip.querySelector(".chip-hint")?.click();
   else return;
   event.preventDefault();
   event.stopPropagation();
@@ -326,7 +334,7 @@ async function manyNode(box) {
     el("div", { class: "picture-row" }, ...strip.map((row) => el("img", { src: address(row, 192), alt: row.name }))),
     picturesNode(),
     el("p", { class: "quiet" }, words("many.help")),
-    chipList(answer.tags.map(([tag, count], at) => chipNode(tag, at, { count, total }))), addBox());
+    chipList(answer.tags.map(([tag, count, fact], at) => chipNode(tag, at, { count, total, fact }))), addBox());
   if (hadFocus) box.querySelector("#captions-add").focus();
 }
 
