@@ -2,6 +2,7 @@
 // count is tinted. The mask lies on the picture as its file has it; turning and cutting are only shown.
 const TINT = [214, 30, 60];
 const NUM_STEPS_BACK = 100;
+const BYTES_BACK = 2 ** 28;
 const MASK_TOOLS = ["brush", "eraser", "fill", "rectangle", "pick"];
 const TOOL_KEYS = { b: "brush", e: "eraser", f: "fill", r: "rectangle", p: "pick" };
 
@@ -30,9 +31,10 @@ function flood(mask, colours, [across, down], [x, y], tolerance, value) {
   const seen = new Uint8Array(across * down);
   const box = [x, y, x + 1, y + 1];
   const fits = (column, row) => !seen[row * across + column] && alikeColour(colours, (row * across + column) * 4, colour, tolerance);
-  const open = [[x, y]];
+  const open = [y * across + x];
   while (open.length) {
-    const [from, row] = open.pop();
+    const place = open.pop();
+    const [from, row] = [place % across, Math.floor(place / across)];
     if (!fits(from, row)) continue;
     let left = from;
     let right = from;
@@ -43,7 +45,7 @@ function flood(mask, colours, [across, down], [x, y], tolerance, value) {
     [box[0], box[1], box[2], box[3]] = [Math.min(box[0], left), Math.min(box[1], row), Math.max(box[2], right + 1), Math.max(box[3], row + 1)];
     for (const next of [row - 1, row + 1]) {
       if (next < 0 || next >= down) continue;
-      for (let column = left; column <= right; column += 1) if (fits(column, next) && (column === left || !fits(column - 1, next))) open.push([column, next]);
+      for (let column = left; column <= right; column += 1) if (fits(column, next) && (column === left || !fits(column - 1, next))) open.push(next * across + column);
     }
   }
   return box;
@@ -102,7 +104,12 @@ class MaskSheet {
     if (this.savedAt > this.done.length) this.savedAt = -1;
     this.done.push({ box, before: old, after: now });
     this.undone = [];
-    if (this.done.length > NUM_STEPS_BACK) { this.done.shift(); this.savedAt -= 1; }
+    let bytes = 0;
+    for (const step of this.done) bytes += 2 * step.before.length;
+    while (this.done.length > NUM_STEPS_BACK || (this.done.length > 1 && bytes > BYTES_BACK)) {
+      bytes -= 2 * this.done.shift().before.length;
+      this.savedAt -= 1;
+    }
   }
   put({ box: [left, top, right, bottom] }, values) {
     for (let row = top; row < bottom; row += 1) this.mask.set(values.subarray((row - top) * (right - left), (row - top + 1) * (right - left)), row * this.size[0] + left);
