@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.config import paths
+from backend.config.presets import write_text
 from backend.config.problems import UserError
 from backend.runs.layout import RunFolder, create_run
 from taggers import files, masks, models
-from taggers.config import TABLE, TaggingConfig, absolute, to_toml
+from taggers.config import TABLE, TaggingConfig, absolute, load, to_toml
 from taggers.tags import make_rules
+
+# More pictures than this are named in a file beside the configuration, which people read.
+NUM_IN_CONFIG = 200
+PICTURES_NAME = "pictures.json"
 
 
 def new_run(config: TaggingConfig, runs_dir: Path, name: str = "") -> RunFolder:
@@ -29,7 +34,30 @@ def new_run(config: TaggingConfig, runs_dir: Path, name: str = "") -> RunFolder:
     check(config)
     title = name or f"{Path(config.folders[0]).name} {Path(config.model).name or models.DEFAULT}"
     title += " preview" if config.dry_run and not name else ""
-    return create_run(runs_dir, title, to_toml(config, title))
+    if len(config.pictures) <= NUM_IN_CONFIG:
+        return create_run(runs_dir, title, to_toml(config, title))
+    run = create_run(runs_dir, title, to_toml(config.model_copy(update={"pictures": []}), title))
+    try:
+        write_text(run.path / PICTURES_NAME, json.dumps(config.pictures, ensure_ascii=False, indent=0))
+    except OSError as error:
+        raise UserError("runs_dir_unwritable", value=str(runs_dir), reason=error.strerror or str(error)) from error
+    return run
+
+
+def config_of(run: RunFolder) -> TaggingConfig:
+    """Return what a run is asked to do.
+
+    Raises:
+        UserError: As `config.load`, or the list of its pictures is damaged.
+    """
+    config, path = load(run.config_path), run.path / PICTURES_NAME
+    if not path.is_file():
+        return config
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError("file_unreadable", value=str(path), reason=str(error)) from error
+    return config.model_copy(update={"pictures": names})
 
 
 def check(config: TaggingConfig) -> None:

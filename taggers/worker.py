@@ -12,10 +12,9 @@ from backend.config.problems import UserError
 from backend.runs.control import Control
 from backend.runs.failures import describe
 from backend.runs.layout import RunFolder
-from taggers.config import load
 from taggers.kinds import get
 from taggers.kinds import load as load_tagger
-from taggers.launching import action_name
+from taggers.launching import action_name, config_of
 from taggers.tagging import Listener, Task, preview_row, tag
 from taggers.teller import Teller
 
@@ -48,7 +47,7 @@ def work(run: RunFolder, teller: Teller, *, resume: bool) -> str:
     Raises:
         UserError: What is wrong with the configuration, the model or the folders.
     """
-    config, control = load(run.config_path), Control(run.control_dir)
+    config, control = config_of(run), Control(run.control_dir)
     teller.start()
     task = Task(config, action_name(run), is_resumed=resume)
 

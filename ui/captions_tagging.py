@@ -88,9 +88,9 @@ class TaggingTools:
     def tag(self, desk: Desk, request: Data) -> Data:
         """Start a tagger on the folder, what the filter shows, or the selected pictures; or a preview of that."""
         mask, library = self._scope(desk, request), desk.library
-        names = [] if mask is None else [library.names[row] for row in np.flatnonzero(mask)]
-        if mask is not None and not names:
+        if mask is not None and not mask.any():
             return {"error": self.context.t("captionpage.tagging.nothing")}
+        names = [] if mask is None or mask.all() else [library.names[row] for row in np.flatnonzero(mask)]
         config = config_of(library.root, names, request["values"], dry_run=bool(request.get("preview")))
         return {"run": tagging_runs.start(self.context.watch, self.context.queue, config).id}
 

@@ -20,7 +20,7 @@ from backend.runs.queue import Queue, start_run
 from backend.runs.view import RunView, fold
 from backend.runs.works import TRAINING, WORKS, work_of_run
 from taggers.config import TaggingConfig, load
-from taggers.launching import new_run, read_preview
+from taggers.launching import NUM_IN_CONFIG, config_of, new_run, read_preview
 
 MakePictures = Callable[..., Path]
 
@@ -146,6 +146,19 @@ def test_a_preview_is_left_in_the_run(make_run: Callable[..., RunFolder], make_p
     assert [(row["name"], row["before"]) for row in read_preview(run.path)] == [("a.png", ""), ("b.png", "")]
     assert read_preview(run.path)[0]["after"].startswith("1girl")
     assert not list(folder.glob("*.txt"))
+
+
+def test_many_pictures_are_named_in_a_file_of_the_run(
+    make_run: Callable[..., RunFolder], make_pictures: MakePictures
+) -> None:
+    folder = make_pictures(a=1, b=2, c=3)
+    names = ["b.png", *(f"no such {number}.png" for number in range(NUM_IN_CONFIG))]
+    run = make_run(folder, pictures=names)
+    assert "b.png" not in run.config_path.read_text(encoding="utf-8")
+    assert config_of(run).pictures == names
+    start_run(run)
+    assert finish(run).tagged == {"written": 1, "skipped": 0, "failed": NUM_IN_CONFIG}
+    assert [path.name for path in folder.glob("*.txt")] == ["b.txt"]
 
 
 def test_a_model_that_is_nowhere_is_told_in_words(

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 import tiny_taggers
+from huggingface_hub import constants
 from PIL import Image
 
 from backend.config.root import parse
@@ -100,6 +101,16 @@ def test_what_will_be_downloaded_is_known_before(home: Path, tmp_path: Path) -> 
     tiny_taggers.wd(place)
     assert to_download("wd-vit-tagger-v3") is None
     assert to_download(str(tiny_taggers.wd(tmp_path / "mine"))) is None
+
+
+def test_a_download_is_announced_with_its_size(
+    context: AppContext, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings, quick = context.finder.find(quick_plan.with_folder({}, str(folder))), QuickTagging(context)
+    assert "downloads are switched off" in quick.look(findings).html
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    html = quick.look(findings).html
+    assert "379 MB" in html and "downloaded once" in html
 
 
 def test_selected_or_filtered_pictures_are_named_in_the_run(context: AppContext, folder: Path) -> None:

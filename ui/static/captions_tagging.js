@@ -94,6 +94,8 @@ function openTagging() {
     pressed.disabled = false;
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";
+    told = null;
+    tellDownload();
     return answer;
   };
   const start = press(async (request) => {
