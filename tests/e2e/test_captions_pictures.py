@@ -153,7 +153,7 @@ def test_a_picture_is_cut_by_mouse_shown_so_and_whole_again_after_undo(page: Pag
 def test_a_picture_is_cut_and_turned_with_the_keyboard_only(page: Page, folder: Path) -> None:
     open_crop(page)
     page.keyboard.press("]")
-    expect(page.locator(".crop-size")).to_contain_text("400 × 600 px · turned by 90°")
+    expect(page.locator(".crop-size")).to_contain_text("400 × 600 px · rotated by 90°")
     page.keyboard.press("b")
     expect(page.locator("#captions-crop-nearest")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#captions-crop-nearest")).to_have_text("Nearest: 384 × 640")
@@ -498,7 +498,7 @@ def test_pictures_move_to_another_data_set_with_all_that_is_theirs(page: Page, f
 def test_the_keys_are_listed_and_work_with_one_picture_large(page: Page, folder: Path) -> None:
     page.keyboard.press("?")
     dialog = page.locator("#keys-dialog")
-    for text in ("Stars; 0 takes them away", "Cut and turn, mask", "Turn to the left", "Move to the trash"):
+    for text in ("Stars; 0 takes them away", "Crop and rotate, mask", "Rotate left", "Move to the trash"):
         expect(dialog).to_contain_text(text)
     page.keyboard.press("Escape")
     page.keyboard.press("v")

@@ -122,7 +122,7 @@ def test_the_nearest_data_set_of_a_draft_counts_and_a_draft_that_is_not_valid_do
 
 def test_cuts_stars_and_turns_are_recorded_named_and_undone(ask: Any, folder: Path) -> None:
     answer = ask("edit_picture", row=0, rotate=90, crop=[0, 0, 40, 30], size=[40, 60])
-    assert answer["touched"] == [0] and answer["history"]["undo"] == "Cut 0.png" and not answer["problem"]
+    assert answer["touched"] == [0] and answer["history"]["undo"] == "Crop 0.png" and not answer["problem"]
     ask("rate_pictures", ids=ids(0, 1), rating=4)
     ask("turn_pictures", ids=ids(0, 1), degrees=-90)
     first, second = rows_of(ask, 0, 1)
@@ -137,10 +137,10 @@ def test_cuts_stars_and_turns_are_recorded_named_and_undone(ask: Any, folder: Pa
     while (answer := ask("undo"))["touched"]:
         names.append(answer["done"])
     assert names == [
-        "Undone: Take back cut and turning of 3 pictures",
-        "Undone: Turn 2 pictures",
+        "Undone: Take back crop and rotation of 3 pictures",
+        "Undone: Rotate 2 pictures",
         "Undone: Rate 2 pictures: 4 star(s)",
-        "Undone: Cut 0.png",
+        "Undone: Crop 0.png",
     ]
     assert not list(folder.glob("*.athanor.json"))
 
