@@ -127,7 +127,10 @@ def _listing(entries: Iterator[os.DirEntry[str]]) -> Listing:
             if not (entry.is_symlink() and _leads_back(entry.path)):
                 folders.append(name)
         elif entry.is_file():
-            files.append(File(name, entry.path, _stamp(entry.stat())))
+            try:
+                files.append(File(name, entry.path, _stamp(entry.stat())))
+            except FileNotFoundError:  # gone since the folder was opened
+                continue
     files.sort(key=itemgetter(0))
     return Listing(tuple(files), tuple(sorted(folders)))
 
