@@ -153,13 +153,15 @@ class PictureTools:
 
     @at_desk
     def reset_pictures(self, desk: Desk, request: Data) -> Data:
-        """Show pictures as their files have them; stars stay."""
-        rows, t = self._asked(desk, request), self.context.t
-        name = t("captionpage.action.reset", what=self._what(desk, rows))
+        """Show pictures as their files have them; stars stay. Records that cannot be used go, too."""
+        rows, t, library = self._asked(desk, request), self.context.t, desk.library
+        name, problems = t("captionpage.action.reset", what=self._what(desk, rows)), library.problems
         edits = {
-            row: PictureEdit(rating=edit.rating) for row in rows if (edit := desk.library.edit(row)).changes_pixels
+            row: PictureEdit(rating=library.edit(row).rating)
+            for row in rows
+            if library.edit(row).changes_pixels or library.edit_name(row) in problems
         }
-        applied = desk.library.edit_pictures(name, edits)
+        applied = library.edit_pictures(name, edits)
         return self._became(desk, applied, t("captionpage.done.reset", num=f"{len(applied.rows):,}"))
 
     @at_desk

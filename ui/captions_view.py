@@ -76,6 +76,17 @@ def row_data(desk: Desk, row: int, num_tokens: int, limit: int, facts: Mapping[s
     }
 
 
+def with_problems(rows: Sequence[Data], desk: Desk, language: str) -> list[Data]:
+    """Return rows with what is wrong with their pictures, captions or edits, in words; empty where nothing is."""
+    library, problems = desk.library, desk.library.problems
+    found = []
+    for row in rows:
+        files = (row["name"], library.caption_name(row["id"]), library.edit_name(row["id"]))
+        texts = [problems[name].text(language) for name in files if name in problems]
+        found.append({**row, "problem": "\n".join(texts)})
+    return found
+
+
 def conflict_data(conflicts: Iterable[Conflict]) -> list[Data]:
     """Return captions that were changed here and elsewhere."""
     return [

@@ -145,6 +145,23 @@ def test_cuts_stars_and_turns_are_recorded_named_and_undone(ask: Any, folder: Pa
     assert not list(folder.glob("*.athanor.json"))
 
 
+def test_records_that_cannot_be_used_are_told_at_the_picture_and_can_be_reset(ask: Any, folder: Path) -> None:
+    record = {"version": 1, "crop": [0, 0, 10, 10], "size": [99, 99], "rating": 2}
+    (folder / "0.png.athanor.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / "1.png.athanor.json").write_text("{", encoding="utf-8")
+    ask("open", again=True)
+    while "waiting" in ask("open"):
+        time.sleep(0.05)
+    told = [row["problem"] for row in rows_of(ask, 0, 1, 2)]
+    assert "another size" in told[0] and "cannot be read" in told[1] and told[2] == ""
+    assert ask("reset_pictures", ids=ids(0, 1, 2, 3))["done"] == "2 picture(s) are as their files again."
+    assert [row["problem"] for row in rows_of(ask, 0, 1)] == ["", ""]
+    assert json.loads((folder / "0.png.athanor.json").read_text(encoding="utf-8")) == {"version": 1, "rating": 2}
+    assert not (folder / "1.png.athanor.json").exists()
+    ask("undo")
+    assert json.loads((folder / "0.png.athanor.json").read_text(encoding="utf-8")) == record
+
+
 def test_a_mask_of_any_working_size_gets_the_size_of_its_picture(ask: Any, folder: Path) -> None:
     painted = np.full((682, 2048), 255)
     painted[:, :1024] = 0

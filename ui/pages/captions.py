@@ -244,10 +244,11 @@ class CaptionsPage(PictureTools):
         counts = iter(counter.counts([line for some in lines for line in some]))
         tokens = [max(next(counts) for _ in some) for some in lines]
         facts = [self._facts(desk, row, triggers) for row in wanted]
-        return [
+        found = [
             captions_view.row_data(desk, row, num, counter.limit, fact)
             for row, num, fact in zip(wanted, tokens, facts, strict=True)
         ]
+        return captions_view.with_problems(found, desk, self.context.language)
 
     def _facts(self, desk: Desk, row: int, triggers: frozenset[str]) -> dict[str, Data]:
         """Return what is to be told of the tags of a caption, by tag."""

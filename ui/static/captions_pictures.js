@@ -104,7 +104,7 @@ function starsNode(rows) {
 
 function moreNode(rows, isMany) {
   const entry = (label, onclick, tool, shown = true) => (shown ? button(label, () => { menu.open = false; onclick(); }, { class: "menu-entry", "data-tool": tool }) : null);
-  const isEdited = isMany || rows.some((row) => row?.cropped || row?.rotate);
+  const isEdited = isMany || rows.some((row) => row?.cropped || row?.rotate || row?.problem);
   const menu = el("details", { class: "tool-menu" }, el("summary", { title: words("tools.more"), "aria-label": words("tools.more"), class: "small-button tool-icon", "data-tool": "more" }, "\u22ef"),
     el("div", { class: "menu-list" },
       entry(words("similar"), () => showSimilar(currentRow()), "similar", !isMany),
