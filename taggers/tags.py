@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.config.problems import UserError
-from backend.editing.tags import with_spaces
+from backend.editing.tags import typed_tags, with_spaces
 from taggers.config import TABLE, TaggingConfig
 from taggers.models import Category
 
@@ -72,7 +72,8 @@ def make_rules(config: TaggingConfig) -> Rules:
     Raises:
         UserError: A replacement has no arrow.
     """
-    patterns = [re.escape(same(text)).replace(r"\*", ".*").replace(r"\?", ".") for text in config.excluded_tags if text]
+    excluded = typed_tags(",".join(config.excluded_tags))
+    patterns = [re.escape(same(text)).replace(r"\*", ".*").replace(r"\?", ".") for text in excluded]
     thresholds: dict[Category, float] = {
         "general": config.general_threshold,
         "character": config.character_threshold,
@@ -92,7 +93,7 @@ def _replacement(line: str) -> tuple[str, tuple[str, ...]]:
     parts = ARROW.split(line.strip(), maxsplit=1)
     if len(parts) != 2 or not parts[0]:
         raise UserError("tag_replacement_invalid", f"{TABLE}.replacements", value=line)
-    return same(parts[0]), tuple(word.strip() for word in parts[1].split(",") if word.strip())
+    return same(parts[0]), tuple(typed_tags(parts[1]))
 
 
 def mcut(scores: Scores) -> float:
@@ -173,8 +174,8 @@ def words(tags: Sequence[Tag], rules: Rules) -> list[str]:
     middle = ordered((tag for tag in tags if tag.category not in SINGLE), config.order)
     trigger = same(config.trigger_word)
     found: dict[str, str] = {}
-    for text in config.additional_tags:
-        found.setdefault(same(text), text.strip())
+    for text in typed_tags(",".join(config.additional_tags)):
+        found.setdefault(same(text), text)
     for tag in (*first, *middle, *last):
         for name in _names(tag, rules):
             found.setdefault(same(name), spelled(name, config, tag.score))
@@ -183,7 +184,7 @@ def words(tags: Sequence[Tag], rules: Rules) -> list[str]:
 
 def sentence(text: str, rules: Rules) -> list[str]:
     """Return the parts of a caption from a captioner's text: the text in one line, and the additional tags."""
-    parts = (" ".join(text.split()), *(tag.strip() for tag in rules.config.additional_tags))
+    parts = (" ".join(text.split()), *typed_tags(",".join(rules.config.additional_tags)))
     return [part for part in parts if part]
 
 

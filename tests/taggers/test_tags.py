@@ -107,6 +107,14 @@ def test_faces_keep_their_underscores() -> None:
     assert tagged(np.ones(2, np.float32), TagList(("T_T", ";_;"), ("general",) * 2), order="list") == ["T_T", ";_;"]
 
 
+def test_lists_may_be_typed_with_commas_of_any_keyboard() -> None:
+    assert tagged(additional_tags=["a，b", "c, d"], excluded_tags=["1girl，*hair", "saber*, fate*"]) == [
+        *("a", "b", "c", "d"),
+        *("^_^", "simple background"),
+    ]
+    assert tagged(replacements=["1girl -> woman，adult"])[:2] == ["woman", "adult"]
+
+
 def test_underscores_can_be_kept() -> None:
     assert "long_hair" in tagged(underscore_to_space=False)
 
