@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -146,12 +146,18 @@ class QuickTagging:
         except UserError as error:
             self._problem = error.problem.text(self.context.language)
 
-    def dismiss(self, run_id: str) -> None:
-        """Show the outcome of a run no more."""
-        self._read.add(run_id)
+    def act(self, event: Mapping[str, Any], findings: Findings) -> bool:
+        """Do what a button says; returns, once, that a run has ended whose captions are to be taken over."""
+        action = event["action"]
+        if action == "tag":
+            self.start(findings)
+        elif action == "stop":
+            self.stop(findings)
+        elif action == "dismiss":  # what came of it has been read
+            self._read.add(str(event["run"]))
+        return action == "poll" and self._has_ended(findings)
 
-    def ended(self, findings: Findings) -> bool:
-        """Tell, once, that a run has ended whose captions are not taken over yet."""
+    def _has_ended(self, findings: Findings) -> bool:
         run = self.run(findings)
         if run is None or run.id in self._taken or self._is_going_on(findings):
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import tiny_taggers
 from live_app import App
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
+
+sys.path.append(str(Path(__file__).parents[1] / "taggers"))
+from hub import Hub, serving  # noqa: E402
 
 OpenPage = Callable[..., Page]
 KeepPicture = Callable[[Page, str], None]
@@ -125,6 +129,28 @@ def test_a_tagger_that_cannot_be_had_is_told_in_plain_words(
     expect(part).to_contain_text("Captions written: 8", timeout=60 * SECOND)
     assert len(captions_of(pictures)) == 12
     shutil.rmtree(app.home / "models" / "taggers")
+
+
+def test_the_tagger_is_downloaded_once(open_page: OpenPage, pictures: Path, tmp_path: Path) -> None:
+    there = tiny_taggers.wd(tmp_path / "there")
+    hub = Hub(there, "SmilingWolf/wd-vit-tagger-v3")
+    home = tmp_path / "home"
+    home.mkdir()
+    with serving(hub) as address:
+        app = App(home, variables={"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf")})
+        app.start()
+        try:
+            part = choose(open_page(f"{app.url}/en/#train/quick"), pictures)
+            expect(part).to_contain_text(
+                "(379 MB) is not on this computer yet: it is downloaded once", timeout=20 * SECOND
+            )
+            part.get_by_role("button", name="Tag them").click()
+            expect(part).to_contain_text("Captions written: 8", timeout=60 * SECOND)
+        finally:
+            app.close()
+    assert len(captions_of(pictures)) == 12
+    assert (home / "models" / "taggers" / "wd-vit-tagger-v3" / "model.onnx").is_file()
+    assert any(path.endswith("model.onnx") for _, path, _ in hub.asked)
 
 
 def opened(page: Page, folder: Path) -> Page:

@@ -90,16 +90,9 @@ class QuickPage:
     def tag(self, base_model: str, folder: str, trigger_word: str, name: str, event: gr.EventData) -> Outputs:
         """Tag what has no caption, end that, or tell how far it is; at its end, take over what was written."""
         fields = (base_model, folder, trigger_word, name)
-        action = event._data["action"]
-        data = self.context.draft.data if action == "poll" else self._typed(*fields)
+        data = self.context.draft.data if event._data["action"] == "poll" else self._typed(*fields)
         findings = self.finder.find(data)
-        if action == "tag":
-            self.tagging.start(findings)
-        elif action == "stop":
-            self.tagging.stop(findings)
-        elif action == "dismiss":
-            self.tagging.dismiss(event._data["run"])
-        elif self.tagging.ended(findings):
+        if self.tagging.act(event._data, findings):
             self.finder.look_again()
             self._has_new_captions = True
             return self._answer(self._taken_over(data), fields, gr.skip())
