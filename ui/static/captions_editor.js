@@ -307,7 +307,7 @@ function oneNode(row) {
   const title = words(large ? "large.close" : "large.open");
   // The same picture is not drawn again: it would flicker.
   const picture = old?.firstElementChild.getAttribute("src") === source ? old
-    : el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name }));
+    : el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name, onerror: (event) => event.target.parentElement?.classList.add("is-broken") }));
   layMask(picture, row, large);
   const tags = splitTags(currentLine(row));
   const editor = state.mode === "text" ? [textBox(row)] : [chipList(tags.map((tag, at) => chipNode(tag, at))), addBox()];
@@ -316,7 +316,7 @@ function oneNode(row) {
     el("header", { class: "caption-head" }, el("strong", { title: row.path }, row.name), el("small", {}, `${row.width} \u00d7 ${row.height}`), el("span", { class: "spacer" }),
       iconButton("\u2190", words("previous"), () => go(state.at - 1), { "data-tool": "previous" }), iconButton("\u2192", words("next"), () => go(state.at + 1), { "data-tool": "next" })),
     picture,
-    el("div", { class: "caption-words" }, picturesNode(), conflictNode(row),
+    el("div", { class: "caption-words" }, picturesNode(), row.problem ? el("p", { class: "field-error", role: "status" }, row.problem) : null, conflictNode(row),
       el("div", { class: "captions-tools" }, editorButtons(), linesNode(row), el("span", { class: "spacer" }), el("span", { class: "caption-tokens", "data-part": "tokens" })),
       ...editor)];
 }
