@@ -20,7 +20,7 @@ from backend.data.sources import kind_of
 from backend.runs.layout import RunFolder
 from taggers.config import TaggingConfig
 from taggers.launching import to_download
-from ui import tagging_runs, wording
+from ui import quick_plan, tagging_runs, wording
 from ui.captions_tagging import MEGABYTE
 from ui.findings import Findings
 from ui.markup import render
@@ -78,7 +78,13 @@ def _is_taggable(dataset: Dataset) -> bool:
     """Tell whether captions of a data set are files beside its pictures, on this machine."""
     config = dataset.config
     is_here = not paths.is_address(config.path) and paths.resolve(config.path).is_dir()
-    return is_here and kind_of(config) == "folder" and dataset.rules.caption_source == "file"
+    # Those of a data set file are known by another name than the draft's.
+    return (
+        is_here
+        and config.source != "sd_scripts"
+        and kind_of(config) == "folder"
+        and dataset.rules.caption_source == "file"
+    )
 
 
 def _written_as(dataset: Dataset) -> tuple[str, str]:
@@ -103,14 +109,11 @@ class QuickTagging:
         self._taken: set[str] = set()
         self._problem = ""
 
-    def folders(self, findings: Findings) -> list[Path]:
-        """Return the folders of the pictures that are looked at."""
-        found = [dataset.config.path for dataset in findings.scan.datasets] if findings.scan else []
-        return [paths.resolve(path) for path in found if path and not paths.is_address(path)]
-
-    def run(self, findings: Findings) -> RunFolder | None:
-        """Return the newest run on these folders, unless its outcome was read."""
-        folders = self.folders(findings)
+    def _run(self) -> RunFolder | None:
+        """Return the newest run on the draft's folders, unless its outcome was read."""
+        rows = [row for row in quick_plan.datasets(self.context.draft.data) if row.get("enabled", True)]
+        places = [str(row.get("path") or "").strip() for row in rows]
+        folders = [paths.resolve(place) for place in places if place and not paths.is_address(place)]
         run = tagging_runs.newest(self.context.watch, folders, writes_captions=True) if folders else None
         if run is None or run.id in self._read:
             return None
@@ -120,7 +123,7 @@ class QuickTagging:
     def start(self, findings: Findings) -> None:
         """Tag what has no caption; what is wrong when that cannot be is in the next look."""
         pictures = wanted(findings.scan)
-        if pictures is None or self._is_going_on(findings):
+        if pictures is None or self.is_going_on():
             return
         config = TaggingConfig(
             folders=[str(folder) for folder in pictures.folders],
@@ -131,11 +134,11 @@ class QuickTagging:
         with self._telling():
             tagging_runs.start(self.context.watch, self.context.queue, config)
 
-    def stop(self, findings: Findings) -> None:
+    def stop(self) -> None:
         """End the run; what is wrong when that cannot be is in the next look."""
-        run = self.run(findings)
+        run = self._run()
         with self._telling():
-            if run is not None and self._is_going_on(findings):
+            if run is not None and self.is_going_on():
                 tagging_runs.stop(self.context.watch, self.context.queue, run)
 
     @contextmanager
@@ -152,27 +155,28 @@ class QuickTagging:
         if action == "tag":
             self.start(findings)
         elif action == "stop":
-            self.stop(findings)
+            self.stop()
         elif action == "dismiss":  # what came of it has been read
             self._read.add(str(event["run"]))
-        return action == "poll" and self._has_ended(findings)
+        return action == "poll" and self._has_ended()
 
-    def _has_ended(self, findings: Findings) -> bool:
-        run = self.run(findings)
-        if run is None or run.id in self._taken or self._is_going_on(findings):
+    def _has_ended(self) -> bool:
+        run = self._run()
+        if run is None or run.id in self._taken or self.is_going_on():
             return False
         self._taken.add(run.id)
         return True
 
-    def _is_going_on(self, findings: Findings) -> bool:
-        run = self.run(findings)
+    def is_going_on(self) -> bool:
+        """Tell whether pictures of the draft are being tagged, or will be."""
+        run = self._run()
         return run is not None and tagging_runs.is_going_on(self.context.watch.peek(run).status)
 
-    def look(self, findings: Findings) -> Part:
-        """Return how many pictures have no caption, with the button; or how far tagging them is."""
-        run, language = self.run(findings), self.context.language
-        is_going_on = self._is_going_on(findings)
-        pictures = None if is_going_on else wanted(findings.scan)
+    def look(self, findings: Findings | None) -> Part:
+        """Return how many pictures have no caption, with the button; or how far tagging them is, whatever is found."""
+        run, language = self._run(), self.context.language
+        is_going_on = self.is_going_on()
+        pictures = wanted(findings.scan) if findings and not is_going_on else None
         state = tagging_runs.told(self.context.watch, self.context.queue, run, language) if run else None
         html = render(
             "quick/tagging.html",

@@ -90,13 +90,16 @@ class QuickPage:
     def tag(self, base_model: str, folder: str, trigger_word: str, name: str, event: gr.EventData) -> Outputs:
         """Tag what has no caption, end that, or tell how far it is; at its end, take over what was written."""
         fields = (base_model, folder, trigger_word, name)
-        data = self.context.draft.data if event._data["action"] == "poll" else self._typed(*fields)
+        is_asking, outputs = event._data["action"] == "poll", [gr.skip()] * NUM_OUTPUTS
+        if is_asking and self.tagging.is_going_on():  # the pictures are not looked through at every new caption
+            outputs[TAGGING] = self.tagging.look(None).html
+            return outputs
+        data = self.context.draft.data if is_asking else self._typed(*fields)
         findings = self.finder.find(data)
         if self.tagging.act(event._data, findings):
             self.finder.look_again()
             self._has_new_captions = True
             return self._answer(self._taken_over(data), fields, gr.skip())
-        outputs = [gr.skip()] * NUM_OUTPUTS
         outputs[TAGGING] = self.tagging.look(findings).html
         return outputs
 
