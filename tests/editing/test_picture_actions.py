@@ -326,6 +326,7 @@ def test_copies_keep_transparency_and_depth(library: Library, root: Path, mode: 
         np.testing.assert_array_equal(np.asarray(copy.convert("RGBA") if mode == "P" else copy), turned)
 
 
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
 def test_pictures_are_copied_whatever_is_wrong_with_their_name_or_exif(library: Library, root: Path) -> None:
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(root / "b.jpg", "PNG")
     exif = Image.Exif()
