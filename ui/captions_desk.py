@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from ui.captions_masks import FoundMask
 from ui.captions_pictures import FoundPicture
 
 NUM_OPEN = 4
+# An edit comes back when its file is written, unless so many others are before it.
+NUM_WAITED = 100
 # A tab that has not asked for so long is closed.
 TAB_SECONDS = 15.0
 # Looking for changes from outside must not keep the disk of a large folder busy.
@@ -33,6 +35,7 @@ SORTS = (
     "name", "tags_most", "tags_fewest", "size_most", "size_fewest", "aspect", "caption", "rating", "score", "unusual",
 )  # fmt: skip
 Ids = np.ndarray[Any, np.dtype[np.int32]]
+Found = np.ndarray[Any, np.dtype[np.bool_]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Desk:
     conflicts: dict[int, Conflict] = field(default_factory=dict)
     tabs: dict[str, float] = field(default_factory=dict)
     is_warm: bool = False
+    # What filters found last, by their text: the tag pane and a batch ask for the same as the grid.
+    found: dict[str, tuple[object, Found]] = field(default_factory=dict)
     looked: float = 0.0
     look_seconds: float = 0.0
 
@@ -107,7 +112,9 @@ class Desk:
                     wanted[each.row] = each.text
                 else:
                     found.append(Conflict(each.row, self.library.names[each.row], each.text, now))
-            applied = self.library.apply(name, wanted, wait=True)
+            # Behind a large batch the files are waited for by whoever asks how far saving is.
+            is_short = self.library.journal.num_pending < NUM_WAITED
+            applied = self.library.apply(name, wanted, wait=is_short)
             self.conflicts = {row: each for row, each in self.conflicts.items() if row not in wanted}
             self.take(found)
             self.take(applied.conflicts)
@@ -151,6 +158,15 @@ class Desk:
             if self.library.generation != generation:
                 self.conflicts.clear()
             self.take(found.conflicts)
+        return found
+
+    def remembered(self, text: str, key: object, find: Callable[[], Found]) -> Found:
+        """Return what a filter finds, from the last time where `key` is the same."""
+        known = self.found.get(text)
+        if known is not None and known[0] == key:
+            return known[1]
+        found = find()
+        self.found = {text: (key, found)}
         return found
 
     def warm(self, counter: TokenCounter) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backend.data import scan
-from backend.editing.filter import And, Everything, FilterError, Flag, Node, Not, Or, Term, parse
+from backend.editing.filter import And, Compare, Everything, FilterError, Flag, Node, Not, Or, Term, parse
 from backend.editing.matching import evaluate
 from backend.editing.patterns import Pattern
 from backend.editing.tag_statistics import implications, implied_by, together_with
@@ -44,6 +45,7 @@ TEXTS = (
 # Models that look at pictures without writing captions.
 LOOKERS = ("scorer", "embedding")
 # Problems of a filter that looking at the pictures solves.
+LOOKED_FOR = frozenset({"dup", "similar", "score"})
 TO_LOOK = {"filter_not_looked": "looks", "filter_not_scored": "scorer"}
 
 
@@ -53,7 +55,14 @@ def rows_of(context: AppContext, desk: Desk, text: str) -> tuple[Mask | None, Da
         node = parse(text)
         if isinstance(node, Everything):
             return None, None
-        return evaluate(node, desk.library, captions_view.counter_of(context.draft.data)), None
+        counter = captions_view.counter_of(context.draft.data)
+
+        def find() -> Mask:
+            return evaluate(node, desk.library, counter)
+
+        if _asks_for_looks(node):  # what is known of pictures changes without any change of the folder
+            return find(), None
+        return desk.remembered(text, (desk.version, id(counter.tokenizer), counter.is_weighted), find), None
     except FilterError as error:
         return None, {
             "position": error.position,
@@ -74,21 +83,20 @@ def shown_rows(context: AppContext, desk: Desk, request: Data) -> tuple[Mask | N
 
 def num_unseen(desk: Desk, text: str) -> int:
     """Return how many pictures a filter for look-alikes knows nothing of: they came after the others were looked at."""
-    if not _asks_for_looks(parse(text)):
+    if not _asks_for_looks(parse(text), frozenset({"dup", "similar"})):
         return 0
     return len(desk.library) - desk.library.likeness().num_looked
 
 
-def _asks_for_looks(node: Node) -> bool:
+def _asks_for_looks(node: Node, keys: Set[str] = LOOKED_FOR) -> bool:
+    """Tell whether a filter asks for something that looking at pictures tells."""
     match node:
         case Not(inner):
-            return _asks_for_looks(inner)
+            return _asks_for_looks(inner, keys)
         case And(nodes) | Or(nodes):
-            return any(map(_asks_for_looks, nodes))
-        case Flag(key):
-            return key == "dup"
-        case Term(key):
-            return key == "similar"
+            return any(_asks_for_looks(each, keys) for each in nodes)
+        case Flag(key) | Term(key) | Compare(key):
+            return key in keys
     return False
 
 

@@ -76,6 +76,19 @@ class Glance:
             return ""
 
 
+def is_same(listed: Listed, known: Pictures) -> bool:
+    """Tell whether a listing has nothing new: no need to load it."""
+    edits = {row: stamp for row, (stamp, _) in known.edits.items()}
+    return (listed.names, listed.stamps, listed.captions, listed.caption_stamps, listed.edits, listed.masks) == (
+        known.names,
+        known.stamps,
+        known.captions,
+        known.caption_stamps,
+        edits,
+        known.masks,
+    )
+
+
 def _files(known: Pictures, rows: Sequence[int]) -> Iterator[tuple[str, str]]:
     """Yield the files of some rows with the stamps that they had."""
     for row in rows:

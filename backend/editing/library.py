@@ -26,7 +26,7 @@ from backend.data.index import Index
 from backend.data.picture_edits import EDIT_SUFFIX
 from backend.editing.edited import Edited
 from backend.editing.files import find_caption, is_same_text
-from backend.editing.glancing import Glance
+from backend.editing.glancing import Glance, is_same
 from backend.editing.journal import Action, Change, Journal, OnConflict
 from backend.editing.likeness import look
 from backend.editing.outcomes import Applied, Conflict, Reloaded, Renumbered, Saving, Unsaved
@@ -211,6 +211,9 @@ class Library(PictureActions):
         for place, caption in enumerate(listed.captions):
             if self.journal.pending(caption) and (rows := self._rows(caption)):
                 listed.caption_stamps[place] = old.caption_stamps[rows[0]]
+        if not self._unreadable and is_same(listed, old):
+            old.folders = listed.folders
+            return Reloaded()
         new = self._load(listed, old)
         added = () if old.names == new.names else tuple(name for name in new.names if name not in self._row_of)
         removed = tuple(set(old.names) - set(new.names)) if len(new.names) - len(added) < len(old.names) else ()

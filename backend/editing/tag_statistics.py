@@ -89,9 +89,10 @@ def tag_counts(
 
 def rarest_counts(table: TagTable) -> NDArray[np.float64]:
     """Return in how many captions the rarest tag of each is: float64 (num_rows,), NaN where there are no tags."""
-    found = np.full(len(table.offsets) - 1, np.inf)
-    np.minimum.at(found, table.rows, table.counts()[table.ids])
-    found[np.isinf(found)] = np.nan
+    found = np.full(len(table.offsets) - 1, np.nan)
+    has_tags = table.lengths > 0
+    if has_tags.any():
+        found[has_tags] = np.minimum.reduceat(table.counts()[table.ids], table.offsets[:-1][has_tags])
     return found
 
 
