@@ -15,7 +15,7 @@ from backend.config.messages import DEFAULT_LANGUAGE, languages, system_language
 from backend.config.problems import ConfigError, Problem, UserError
 from backend.config.root import TrainConfig, load
 from backend.launching import new_run
-from backend.runs.layout import RunFolder
+from backend.runs.layout import RunFolder, find_run
 from backend.runs.queue import start_run
 
 FAILED, REFUSED = 1, 2
@@ -43,14 +43,6 @@ def _new_run(config: TrainConfig, runs_dir: str) -> RunFolder:
     return new_run(config, paths.runs_dir(runs_dir))
 
 
-def _find_run(name: str, runs_dir: str) -> RunFolder:
-    """Return a run by its folder's path, or by the folder's name in the runs folder."""
-    for path in (Path(name).expanduser().absolute(), paths.runs_dir(runs_dir) / name):
-        if (path / "config.toml").is_file():
-            return RunFolder(path)
-    raise UserError("run_missing", value=name)
-
-
 def _train(run: RunFolder, language: str, *, resume: bool = False) -> int:
     """Start a run and follow it; returns the exit code."""
     offset = run.events_path.stat().st_size if run.events_path.exists() else 0
@@ -70,7 +62,7 @@ def train(
     """Train: 0 when finished or stopped, 1 when failed, 2 when refused. Ctrl+C stops and saves."""
     language = _language(language)
     if resume:
-        raise typer.Exit(_train(_find_run(resume, runs_dir), language, resume=True))
+        raise typer.Exit(_train(find_run(resume, paths.runs_dir(runs_dir)), language, resume=True))
     if file is None:
         raise typer.BadParameter("FILE.toml or --resume RUN is needed")
     config = _load(file, sets)

@@ -15,6 +15,7 @@ from backend.runs.events import Event, EventReader
 from backend.runs.layout import RunFolder
 from backend.runs.processes import processes
 from backend.runs.view import COUNTED_PHASES, RunView, fold
+from backend.runs.works import work_of_run
 
 POLL_SECONDS = 0.3
 # How often a line of progress is written where lines cannot be written over: to a file or a pipe.
@@ -134,7 +135,12 @@ def follow(run: RunFolder, language: str, *, offset: int = 0, stream: TextIO | N
 
 def _end(run: RunFolder, console: Console) -> bool:
     status = supervisor.status(run)
-    console.say(console.text(f"end.{status}", step=console.view.step, path=run.path))
+    view = console.view
+    if work_of_run(run).is_distributed:
+        console.say(console.text(f"end.{status}", step=view.step, path=run.path))
+    else:
+        told = {"written": view.done, "skipped": 0, "failed": 0} | view.tagged
+        console.say(console.text(f"tagging.end.{status}", path=run.path, **told))
     diagnosis = diagnose(run, console.view)
     if diagnosis is None:
         return True

@@ -13,6 +13,7 @@ from backend.config.base import Parameter
 from backend.config.messages import languages, system_language, translate
 from backend.config.problems import ConfigError, UserError, render
 from backend.config.reference import help_text
+from backend.runs.layout import find_run
 from backend.runs.queue import start_run
 from taggers import models
 from taggers.config import TaggingConfig, parameters, parse
@@ -31,19 +32,24 @@ def main(arguments: Sequence[str]) -> int:
     language = _language(arguments)
     options = vars(parser(language).parse_args(arguments))
     runs_dir, language = options.pop("runs_dir"), options.pop("lang") or language
+    resumed = options.pop("resume")
     options["folders"] = options.pop("folder") + options.get("folders", [])
     try:
-        config = parse(options)
-        if config.dry_run:
-            return _preview(config, language)
-        run = new_run(config, paths.runs_dir(runs_dir))
-        start_run(run)
+        if resumed:
+            run = find_run(resumed, paths.runs_dir(runs_dir))
+        else:
+            config = parse(options)
+            if config.dry_run:
+                return _preview(config, language)
+            run = new_run(config, paths.runs_dir(runs_dir))
+        offset = run.events_path.stat().st_size if run.events_path.exists() else 0
+        start_run(run, resume=bool(resumed))
     except UserError as error:
         for problem in error.problems if isinstance(error, ConfigError) else [error.problem]:
             print(render(problem, language), file=sys.stderr)
         return REFUSED
-    print(translate("cli.started", language, path=run.path), flush=True)
-    return 0 if console.follow(run, language) else FAILED
+    print(translate("cli.tagging.started", language, path=run.path), flush=True)
+    return 0 if console.follow(run, language, offset=offset) else FAILED
 
 
 def _language(arguments: Sequence[str]) -> str:
@@ -61,6 +67,7 @@ def parser(language: str) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     made.add_argument("folder", nargs="*", default=[], help=translate("cli.tagging.folder", language))
+    made.add_argument("--resume", default="", metavar="RUN", help=translate("cli.tagging.resume", language))
     made.add_argument("--runs-dir", default="", help=translate("cli.tagging.runs_dir", language))
     made.add_argument("--lang", default="", choices=languages(), help=translate("cli.tagging.lang", language))
     for item in parameters():

@@ -122,6 +122,18 @@ def create_run(runs_dir: Path, name: str, config_toml: str) -> RunFolder:
     return run
 
 
+def find_run(name: str, runs_dir: Path) -> RunFolder:
+    """Return a run by its folder's path, or by the folder's name in the runs folder.
+
+    Raises:
+        UserError: `run_missing`.
+    """
+    for path in (Path(name).expanduser().absolute(), runs_dir / name):
+        if (path / "config.toml").is_file():
+            return RunFolder(path)
+    raise UserError("run_missing", value=name)
+
+
 def list_runs(runs_dir: Path) -> list[RunFolder]:
     """Return the runs of a folder, newest first; anything else in it is passed over."""
     try:

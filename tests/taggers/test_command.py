@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tiny_taggers
 
 from backend.config.problems import ConfigError
 from backend.runs.layout import list_runs
-from backend.runs.processes import status
+from backend.runs.processes import processes, status
 from taggers import command, models
 from taggers.config import TaggingConfig, load, parameters, parse
 
@@ -70,7 +72,7 @@ def test_options_become_values() -> None:
     given = ["a", "b", "--no-recursive", "--excluded-tags", "x*", "y", "--rating", "last", "--batch-size", "8"]
     options = vars(command.parser("en").parse_args(given))
     assert options["folder"] == ["a", "b"]
-    for name in ("folder", "runs_dir", "lang"):
+    for name in ("folder", "runs_dir", "lang", "resume"):
         options.pop(name)
     config = parse(options)
     assert (config.recursive, config.excluded_tags, config.rating, config.batch_size) == (False, ["x*", "y"], "last", 8)
@@ -90,3 +92,25 @@ def test_names_of_models_are_unique_and_found_by_repository() -> None:
     assert models.find("SmilingWolf/wd-vit-tagger-v3") == models.MODELS["wd-vit-tagger-v3"]
     assert models.find("cella110n/cl_tagger") is None  # two versions: which is meant is not known
     assert TaggingConfig().model in models.MODELS == {row.name: row for row in models.ROWS}
+
+
+def test_a_killed_run_is_gone_on_with(make_pictures: MakePictures, tmp_path: Path) -> None:
+    folder = make_pictures(**{f"p{number:02}": number for number in range(12)})
+    slow = tiny_taggers.wd(tmp_path / "slow", work=4)
+    options = ("--model", slow, "--on-existing", "append", "--batch-size", 1, "--runs-dir", tmp_path / "runs")
+    command_line = [sys.executable, "-m", "taggers", *map(str, (folder, *options)), "--lang", "en"]
+    with subprocess.Popen(command_line, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as running:
+        deadline = time.monotonic() + 60
+        while not list(folder.glob("*.txt")):
+            assert running.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        (run,) = list_runs(tmp_path / "runs")
+        for process in processes(run):
+            process.kill()
+        told = running.communicate(timeout=60)[0]
+    assert "Interrupted" in told and "--resume" in told and running.returncode == 1
+    assert 0 < len(list(folder.glob("*.txt"))) < 12
+    told = call("--resume", run.id, "--runs-dir", tmp_path / "runs", "--lang", "en")
+    assert "Finished: " in told and "0 failed" in told
+    assert [path.read_text().count("1girl") for path in folder.glob("*.txt")] == [1] * 12
+    assert "There is no run" in call("--resume", "none", "--lang", "en", expect=2)
