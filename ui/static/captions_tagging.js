@@ -143,10 +143,7 @@ async function watchTagging(now = false) {
   tagging.live = found?.is_going_on ? found.run : "";
   if (tagging.live) keep("tagging.run", found.run);
   showTagging(found && (found.is_going_on || found.run === kept("tagging.run", "")) ? found : null);
-  if (hasEnded) {
-    document.dispatchEvent(new CustomEvent("athanor:tagged", { detail: found }));
-    await poll();
-  }
+  if (hasEnded) await poll();
 }
 
 function showTagging(found) {
