@@ -225,4 +225,6 @@ def test_from_an_uncaptioned_folder_to_a_training(
     crop_and_mask(page)
     keep_picture(page, "captions-journey")
     found_as_left(page, folder)
+    before = all_files(folder)
     train(page, app, folder)
+    assert all_files(folder) == before
