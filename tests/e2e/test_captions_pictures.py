@@ -427,8 +427,11 @@ def test_what_is_thrown_away_goes_to_the_trash_the_grid_goes_on_and_undo_brings_
 
 
 def test_keys_that_follow_fast_act_on_one_picture_after_the_other(page: Page, folder: Path) -> None:
-    for key in ("Delete", "2", "Delete", "Delete", "5"):
+    for key in ("Delete", "2", "Delete", "Delete", "5", "c", "c"):
         page.keyboard.press(key)
+    expect(page.locator("dialog.tool-dialog")).to_have_count(1)
+    expect(page.locator("#captions-crop-box")).to_be_focused()
+    page.keyboard.press("Escape")
     shown(page, "3.png")
     expect(tile(page, "3.png").locator(".mark-stars")).to_have_text("5★")
     assert {path.name for path in (folder / ".trash").glob("*.png")} == {"0.png", "1.png", "2.png"}

@@ -55,10 +55,10 @@ const turnedBox = ({ left, top, width, height }, { down }) => ({ left: down - to
 // Asks how a picture is to be turned and cut. Resolves when the dialog is closed.
 async function openCrop() {
   const row = await shownRow();
-  if (!row || document.querySelector("dialog.tool-dialog")) return;
+  if (!row || hasDialog()) return;
   await save();
   const facts = await ask("picture_facts", { row: row.id });
-  if (!facts || facts.error) return;
+  if (!facts || facts.error || hasDialog()) return;
   cropDialog(row, facts).open();
 }
 

@@ -214,12 +214,12 @@ const loaded = (source) => new Promise((done) => { const image = new Image(); im
 // Opens the editor for the picture beside the grid.
 async function openMask() {
   const row = await shownRow();
-  if (!row || document.querySelector("dialog.tool-dialog")) return;
+  if (!row || hasDialog()) return;
   await save();
   const facts = await ask("picture_facts", { row: row.id });
   if (!facts || facts.error) return;
   const [picture, old] = await Promise.all([loaded(originalAddress(row, facts)), facts.mask ? loaded(`../captions/masks/${state.info.key}/${row.id}?original=1&v=${facts.mask}`) : null]);
-  if (!picture || document.querySelector("dialog.tool-dialog")) { if (!picture) say(words("picture_unreadable"), "error"); return; }
+  if (!picture || hasDialog()) { if (!picture) say(words("picture_unreadable"), "error"); return; }
   const size = [picture.naturalWidth, picture.naturalHeight];
   const canvas = el("canvas", { class: "mask-canvas", id: "captions-mask-canvas", tabindex: "0", role: "application", "aria-label": words("mask.canvas"), "aria-describedby": "captions-mask-keys" });
   maskDialog(row, facts, new MaskView(canvas, picture, facts), new MaskSheet(size, old ? maskOf(old, size) : new Uint8Array(size[0] * size[1]).fill(255)));
@@ -371,7 +371,7 @@ function maskDialog(row, facts, view, sheet) {
     x: () => setValue(255 - brush.value), i: invert, v: () => bare(!view.isBare), "+": () => view.zoomBy(1.25), "=": () => view.zoomBy(1.25), "-": () => view.zoomBy(0.8), 0: () => view.fit(),
   };
   const keyed = (event) => {
-    const command = event.ctrlKey || event.metaKey;
+    const command = (event.ctrlKey || event.metaKey) && !event.getModifierState("AltGraph");
     const key = keyOf(event);
     const isText = event.target.closest("input:not([type=range]):not([type=checkbox]), select");
     if (command && key === "z") { if (event.shiftKey) forth(); else back(); }
@@ -478,6 +478,8 @@ function maskDialog(row, facts, view, sheet) {
         use, el("p", { class: "quiet", id: "captions-mask-keys" }, words("mask.keys")), failed)),
     el("div", { class: "dialog-foot" }, el("span", { class: "quiet" }, words("mask.help")), button(words("cancel"), () => leave(), { "data-tool": "cancel" }), saving));
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); leave(); });
+  dialog.addEventListener("dragover", (event) => event.preventDefault());
+  dialog.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) takeIn(event.dataTransfer.files[0]); });
   const watcher = new ResizeObserver(() => view.draw());
   root.append(dialog);
   dialog.showModal();

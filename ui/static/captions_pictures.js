@@ -18,6 +18,7 @@ function iconNode(name) {
 }
 const toolButton = (name, label, onclick, attributes = {}) => { const node = button("", onclick, { title: label, "aria-label": label, class: "small-button tool-icon", ...attributes }); node.append(iconNode(name)); return node; };
 
+const hasDialog = () => Boolean(document.querySelector("dialog.tool-dialog"));
 const pictureIds = () => (state.selected.size > 1 ? [...state.selected] : currentId() === null ? [] : [currentId()]);
 const originalAddress = (row, facts) => `../captions/pictures/${state.info.key}/${row.id}?size=2048&original=1&v=${facts.stamp}`;
 const maskAddress = (row, size) => `../captions/masks/${state.info.key}/${row.id}?size=${size}&v=${row.stamp}-${row.mask}`;
@@ -61,8 +62,10 @@ const changePictures = (method, argument = {}, { quietly = false } = {}) => inTu
   await pictured(await ask(method, { ids: toText(ids), ...argument }), { quietly });
 });
 
-// The row of the picture that is shown; it may be on its way still.
+// The row of the picture that is shown once all is done that was asked for before; it may be on its way still.
 async function shownRow() {
+  await lastTurn.catch(() => null);
+  await settled();
   for (let tries = 0; tries < 60 && currentId() !== null && !currentRow(); tries += 1) {
     want([currentId()]);
     await new Promise((done) => setTimeout(done, 50));
@@ -165,7 +168,7 @@ function markTile(node, row) {
 async function openMove() {
   const num = pictureIds().length;
   const answer = num ? await ask("places") : null;
-  if (!answer || answer.error) return;
+  if (!answer || answer.error || hasDialog()) return;
   const close = () => { dialog.close(); dialog.remove(); part("grid").focus({ preventScroll: true }); };
   const failed = el("p", { class: "field-error", role: "alert", hidden: true });
   const move = async (path) => {
@@ -194,7 +197,7 @@ async function openMove() {
 async function openBackground() {
   const ids = pictureIds();
   const facts = ids.length ? await ask("background_facts") : null;
-  if (!facts || facts.error) return;
+  if (!facts || facts.error || hasDialog()) return;
   const close = () => { dialog.close(); dialog.remove(); };
   const failed = el("p", { class: "field-error", role: "alert", hidden: true });
   const model = el("input", { type: "text", id: "captions-background-model", class: "data-search", list: "captions-backgrounds", spellcheck: "false", autocomplete: "off", value: kept("background", "") || facts.models[0]?.name || "" });
