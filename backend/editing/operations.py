@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal, Protocol
 
 import numpy as np
@@ -31,6 +32,7 @@ WEIGHT = re.compile(r"(?<!\\)\((?P<words>(?:\\.|[^()\\\n]|\([^()\n]*\))*)(?P<wei
 # Danbooru's numbers of kinds, in the order of a caption: characters, series, artists, general tags, the file.
 CATEGORY_ORDER = {4: 0, 3: 1, 1: 2, 0: 3, 5: 5}
 OF_NO_CATEGORY = 4
+CAPITAL = re.compile(r"^[A-Z](?=[a-z]| )")
 SENTENCE_ENDS = re.compile(r"[,.;:!?](?=\s|$)|[，。；：！？、]|\n")
 
 
@@ -196,10 +198,11 @@ class AddTags:
 
     def edit(self, _: Context) -> Edit:
         new = parts(self.tags)
+        form = cache(same)  # the same tags come again and again
 
         def edited(tags: list[str]) -> list[str]:
-            known = set(map(same, tags))
-            fresh = [tag for tag in new if same(tag) not in known]
+            known = set(map(form, tags))
+            fresh = [tag for tag in new if form(tag) not in known]
             place = {"start": 0, "end": len(tags), "number": max(0, self.number - 1)}[self.position]
             return tags[:place] + fresh + tags[place:]
 
@@ -286,10 +289,12 @@ class RemoveDuplicates:
         if not self.ignore_case:
             return by_tags(lambda tags: list(dict.fromkeys(tags)))
 
+        form = cache(same)
+
         def edited(tags: list[str]) -> list[str]:
             first: dict[str, str] = {}
             for tag in tags:
-                first.setdefault(same(tag), tag)
+                first.setdefault(form(tag), tag)
             return list(first.values())
 
         return by_tags(edited)
@@ -386,18 +391,24 @@ class NaturalText:
 
 
 def _sentence(line: str) -> str:
-    # Brackets and weights are nothing that one says.
-    spoken = (found["words"] if (found := WEIGHT.fullmatch(tag)) else tag for tag in split_tags(line))
-    tags = [BRACKETS.sub(r"\1", with_spaces(tag)) for tag in spoken]
+    tags = list(map(_spoken, split_tags(line)))
     if not tags:
         return line
     text = f"{', '.join(tags[:-1])} and {tags[-1]}" if len(tags) > 1 else tags[0]
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "。")) else ".")
 
 
+def _spoken(tag: str) -> str:
+    """Return a tag without what nobody says: underscores, escapes and weights."""
+    if "(" in tag or "[" in tag:
+        found = WEIGHT.fullmatch(tag)
+        tag = BRACKETS.sub(r"\1", found["words"] if found else tag)
+    return with_spaces(tag)
+
+
 def _tags_of(line: str) -> str:
-    found = (re.sub(r"^(and|or) ", "", piece.strip()) for piece in SENTENCE_ENDS.split(line))
-    return join_tags(re.sub(r"^[A-Z](?=[a-z]| )", lambda first: first[0].lower(), piece) for piece in found if piece)
+    found = (piece.strip().removeprefix("and ").removeprefix("or ") for piece in SENTENCE_ENDS.split(line))
+    return join_tags(CAPITAL.sub(lambda first: first[0].lower(), piece) for piece in found if piece)
 
 
 # By the name that pages and commands use.
