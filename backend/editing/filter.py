@@ -38,7 +38,8 @@ FLAGS = frozenset({"untagged", "changed", "dup", "rated", "masked", "cropped", "
 # What is typed for words between terms, the longest first: other programs have signs for them.
 JOINS = {"and": ("and", "&&", "&"), "or": ("or", "||", "|"), "not": ("not",)}
 WORDS = frozenset(word for words in JOINS.values() for word in words)
-MINUS = re.compile(r"[-!](?=\(|\"|([A-Za-z_]+)(?::|(?=[\s()]|$)))")
+# Not before signs: -_- is a face.
+MINUS = re.compile(r'[-!](?=[^\W_]|[("])')
 MAXIMUM_DEPTH = 100
 OPERATORS = {"==": "=", "≥": ">=", "≤": "<=", "≠": "!=", "": "="}
 # What Chinese keyboards write, read as what is meant; of the same length, so that places stay.
@@ -196,12 +197,10 @@ class _Parser:
         return node
 
     def _minus(self) -> bool:
-        """Read a - or ! that stands directly before what begins with a known word, a quote or a bracket."""
+        """Read a - or ! that stands directly before a word, a quote or a bracket."""
         found = MINUS.match(self.typed, self.at)
-        if found is None or (found[1] and found[1].lower() not in TEXT_KEYS | NUMBER_KEYS | FLAGS):
-            return False
-        self.at += 1
-        return True
+        self.at += len(found[0]) if found else 0
+        return found is not None
 
     def _inner(self) -> Node:
         start = self.at

@@ -117,7 +117,9 @@ def found(library: Library, text: str) -> str:
         ("tag:1girl | tag:1boy && caption:cat", "ab"),
         ("name:a.png || name:b.png", "ab"),
         ('caption:"1girl, cat"', "a"),
-        ("-sub", ""),
+        ("-sub", "abc"),
+        ("-_-", ""),
+        ("-1girl !风景 -path:sub", "bc"),
     ],
 )
 def test_what_filters_find(library: Library, text: str, expected: str) -> None:
