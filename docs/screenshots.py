@@ -79,6 +79,23 @@ def data(page: Page, app: App, language: str) -> None:
         keep(page, language, f"data-{tab}")
 
 
+def captions(page: Page, app: App, language: str) -> None:
+    """Show the demo's captions, and one of its pictures while it is cropped and masked."""
+    page.goto(f"{app.url}/{language}/#captions")
+    page.locator("#captions-folder").fill(str(ROOT / "presets" / "demo" / "images"))
+    page.locator("#captions-folder").press("Enter")
+    page.wait_for_selector(".caption-tile img")
+    page.keyboard.press("ArrowRight")
+    page.add_style_tag(content="#captions-folder { color: transparent; }")  # a path of this machine is of no use
+    keep(page, language, "captions")
+    for key, name in (("c", "captions-crop"), ("m", "captions-mask")):
+        page.keyboard.press(key)
+        page.wait_for_selector("dialog.tool-dialog[open]")
+        keep(page, language, name)
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog.tool-dialog", state="detached")
+
+
 def runs(page: Page, app: App, language: str) -> None:
     """Show a finished run with its sample wall."""
     page.goto(f"{app.url}/{language}/#runs")
@@ -112,6 +129,7 @@ def main() -> None:
                 novice(page, app, language)
                 expert(page, app, language)
                 data(page, app, language)
+                captions(page, app, language)
                 runs(page, app, language)
         finally:
             browser.close()
