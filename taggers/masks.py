@@ -91,6 +91,9 @@ class Masks(Output):
             self._changes[picture.folder].append(Change(name, before, after, "bytes"))
         return Written(picture, known, f"{np.asarray(mask).mean() / 255:.0%}")
 
+    def _target(self, picture: Picture) -> str:
+        return self._file_of(picture)
+
     def _file_of(self, picture: Picture) -> str:
         return picture.name.rpartition(".")[0] + MASK_SUFFIX
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,8 @@ class Output:
         self.name = name
         self._changes: dict[str, list[Change]] = defaultdict(list)
         self._lines: dict[str, dict[str, str]] = {}
+        # What the files of folders hold as far as we know; they are written by a thread.
+        self._whole: dict[str, str | None] = {}
         # Pictures of one stem, as cat.png and cat.jpg, share a caption file: the first of them writes it.
         self._put: set[tuple[str, str]] = set()
         self._recordings: dict[str, Recording] = {}
@@ -71,8 +73,9 @@ class Output:
             with Journal(Path(folder)) as journal:
                 ours = [action for action in journal.history(HISTORY) if action.name == self.name]
                 standing = [action.id for action in ours if not action.is_undone]
-                done |= {(folder, change.path) for action in standing for change in journal.changes(action)}
-        return [picture for picture in pictures if (picture.folder, self._file_of(picture)) not in done]
+                for change in (change for action in standing for change in journal.changes(action)):
+                    done |= {(folder, name) for name in _written_by(change)}
+        return [picture for picture in pictures if (picture.folder, self._target(picture)) not in done]
 
     def caption(self, picture: Picture) -> str:
         """Return the caption that a picture has; empty when it has none.
@@ -90,7 +93,7 @@ class Output:
         """
         found = self._found(picture)
         before = _caption_in(found, self.config.output)
-        file = (picture.folder, picture.name if self.config.output == "jsonl" else self._file_of(picture))
+        file = (picture.folder, self._target(picture))
         is_theirs = bool(before) and self.config.on_existing == "skip"  # somebody wrote it meanwhile
         if is_theirs or file in self._put:
             return Written(picture, before, before, is_new=False)
@@ -116,7 +119,7 @@ class Output:
         return json.dumps({**first, **old, **values}, ensure_ascii=False, indent=None if is_line else 1)
 
     def flush(self) -> list[Problem]:
-        """Write what was put since the last time; the files themselves are written by a thread.
+        """Write what was put since the last time, a file that holds a whole folder anew; a thread writes the files.
 
         Returns:
             What is wrong with files that could not be written, as far as is known by now; each is told once.
@@ -124,13 +127,18 @@ class Output:
         Raises:
             UserError: The journal cannot be written, the disk is full, or a folder is gone.
         """
+        for folder, lines in self._lines.items():
+            text, before = "\n".join(lines.values()), self._whole[folder]
+            if text != (before or ""):
+                self._changes[folder].append(Change(LINES_NAME, before, text))
+                self._whole[folder] = text
         changes, self._changes = self._changes, defaultdict(list)
         for folder, some in changes.items():
             self._recording(folder).write(some)
         return self._problems()
 
     def close(self) -> list[Problem]:
-        """Write the rest, and the files that hold the captions of a whole folder; wait until all is written.
+        """Write the rest, and wait until all is written.
 
         Returns:
             As `flush`.
@@ -138,11 +146,6 @@ class Output:
         Raises:
             UserError: As `flush`.
         """
-        for folder, lines in self._lines.items():
-            found = find_caption(Path(folder) / LINES_NAME)
-            text = "\n".join(lines.values())
-            if text != (found.text if found else ""):
-                self._changes[folder].append(Change(LINES_NAME, found.text if found else None, text))
         found_problems = self.flush()
         self._open.close()
         return found_problems + self._problems()
@@ -173,6 +176,10 @@ class Output:
         ending = self.config.caption_extension if self.config.output == "txt" else f".{self.config.output}"
         return picture.name.rpartition(".")[0] + ending
 
+    def _target(self, picture: Picture) -> str:
+        """Return what a picture's caption is known by: its file, or the picture in the file of a folder."""
+        return picture.name if self.config.output == "jsonl" else self._file_of(picture)
+
     def _found(self, picture: Picture) -> CaptionText | None:
         if self.config.output == "jsonl":
             line = self._lines_of(picture.folder).get(picture.name)
@@ -183,11 +190,8 @@ class Output:
         """Return the lines of a folder's file by the names of their pictures, others by numbers; read once."""
         if folder not in self._lines:
             found = find_caption(Path(folder) / LINES_NAME)
-            lines: dict[str, str] = {}
-            for number, line in enumerate((found.text if found else "").split("\n")):
-                name = (_object(line) or {}).get(FILE_NAME)
-                lines[name if isinstance(name, str) and name not in lines else f"\n{number}"] = line
-            self._lines[folder] = {name: line for name, line in lines.items() if line.strip()}
+            self._whole[folder] = found.text if found else None
+            self._lines[folder] = _by_name(found.text if found else "")
         return self._lines[folder]
 
 
@@ -195,6 +199,24 @@ def _caption_in(found: CaptionText | None, output: str) -> str:
     if found is None or not found.text.strip():
         return ""
     return found.text if output == "txt" else str((_object(found.text) or {}).get(CAPTION) or "")
+
+
+def _by_name(text: str) -> dict[str, str]:
+    """Return the lines of a file by the names of their pictures; others by what is no name."""
+    lines: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n")):
+        name = (_object(line) or {}).get(FILE_NAME)
+        lines[name if isinstance(name, str) and name not in lines else f"\n{number}"] = line
+    return {name: line for name, line in lines.items() if line.strip()}
+
+
+def _written_by(change: Change) -> Iterator[str]:
+    """Yield what was written by a change: its file, or the pictures whose lines are others since."""
+    if change.path != LINES_NAME:
+        yield change.path
+        return
+    before = _by_name(change.before or "")
+    yield from (name for name, line in _by_name(change.after or "").items() if line != before.get(name))
 
 
 def _object(text: str) -> dict[str, Any] | None:

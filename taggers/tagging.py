@@ -21,8 +21,9 @@ from taggers.pipeline import describe
 from taggers.tags import Rules, choose, confidences, make_rules, sentence, words
 
 PREVIEW_NUMBER = 10
-# Files are written in batches of about so many seconds.
+# Files are written in batches of about so many seconds; the one file of a folder after these, and ever less often.
 FLUSH_SECONDS = 1.0
+WHOLE_SECONDS = 20.0
 
 
 @dataclass(slots=True)
@@ -121,6 +122,7 @@ class _Tagging:
         self.rules = make_rules(task.config)
         self._unsaved: list[Written] = []
         self._flushed_at = time.monotonic()
+        self._pause = WHOLE_SECONDS if task.config.output == "jsonl" else FLUSH_SECONDS
 
     def run(self) -> None:
         chosen = self.task.pictures(self.output, self.findings)
@@ -149,9 +151,10 @@ class _Tagging:
             for picture, described in batch:
                 self._put(picture, described)
             done += len(batch)
-            if time.monotonic() - self._flushed_at >= FLUSH_SECONDS and config.output != "jsonl":
+            if time.monotonic() - self._flushed_at >= self._pause:
                 self._save(self.output.flush)
                 self._flushed_at = time.monotonic()
+                self._pause *= 2 if config.output == "jsonl" else 1
             self.listener.progress(done, len(chosen))
 
     def _put(self, picture: Picture, described: Described | UserError) -> None:

@@ -15,11 +15,11 @@ from backend.config.problems import Problem, UserError
 from backend.data import picture_edits
 from backend.data.sources.metadata import IMAGES
 from backend.editing.journal import Journal
-from taggers import files, pipeline
+from taggers import files, pictures, pipeline
 from taggers.base import Picture
 from taggers.config import TaggingConfig
 from taggers.kinds import load
-from taggers.output import LINES_NAME, Written
+from taggers.output import LINES_NAME, Output, Written
 from taggers.tagging import Counts, Listener, Task, tag
 
 MakePictures = Callable[..., Path]
@@ -198,6 +198,29 @@ def test_what_others_keep_in_json_stays(model: Path, make_pictures: MakePictures
     assert found[:3] == lines and json.loads(found[3])["file_name"] == "b.png"
     run(model, folder, output=output, on_existing="overwrite")
     assert json.loads((folder / LINES_NAME).read_text("utf-8").split("\n")[0])["score"] == 5
+
+
+def test_the_file_of_a_folder_is_written_as_it_grows_and_gone_on_with(make_pictures: MakePictures) -> None:
+    folder = make_pictures(a=1, b=2)
+    mine = json.dumps({"file_name": "b.png", "caption": "mine"})
+    (folder / LINES_NAME).write_text(mine, encoding="utf-8")
+    config = TaggingConfig(folders=[str(folder)], output="jsonl", on_existing="append")
+    first, second = pictures.find(config)
+    with Output(config, "run") as output:
+        output.put(first, ["cat"], {})
+        assert output.flush() == []
+        output.put(second, ["dog"], {})
+        output.flush()
+        output.flush()
+    captions = [json.loads(line)["caption"] for line in (folder / LINES_NAME).read_text("utf-8").split("\n")]
+    assert captions == ["mine, dog", "cat"]
+    with Output(config, "run") as output:
+        assert output.left([first, second]) == []
+    with Journal(folder) as journal:
+        journal.undo()
+    assert (folder / LINES_NAME).read_text("utf-8") == mine
+    with Output(config, "run") as output:
+        assert output.left([first, second]) == [first, second]
 
 
 def test_pictures_that_share_a_caption_file_write_it_once(model: Path, make_pictures: MakePictures) -> None:
