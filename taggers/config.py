@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from backend.config import paths, presets
 from backend.config.base import Condition, Parameter, Section, Ui, walk
@@ -186,6 +186,12 @@ class TaggingConfig(Section):
 
     dry_run: Annotated[bool, Field(title="Preview only"), Ui()] = False
     """Describe ten pictures and show what would be written, without writing anything."""
+
+    @field_validator("caption_extension", mode="before")
+    @classmethod
+    def _with_dot(cls, value: Any) -> Any:
+        """Take txt for .txt."""
+        return f".{value}" if isinstance(value, str) and value[:1].isalnum() else value
 
 
 @cache

@@ -78,6 +78,12 @@ def test_options_become_values() -> None:
     assert (config.recursive, config.excluded_tags, config.rating, config.batch_size) == (False, ["x*", "y"], "last", 8)
 
 
+def test_an_ending_may_lack_its_dot() -> None:
+    assert parse({"caption_extension": "caption"}).caption_extension == ".caption"
+    with pytest.raises(ConfigError):
+        parse({"caption_extension": "../x"})
+
+
 def test_other_programs_names_are_understood_in_refusals() -> None:
     with pytest.raises(ConfigError) as caught:
         parse({"undesired_tags": "a"})
