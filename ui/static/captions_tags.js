@@ -8,7 +8,7 @@ async function loadTags(offset = 0) {
   const mine = ++tagsTicket;
   const answer = await ask("tags", { ...filtered(), search: tagList.search, sort: tagList.sort, fewer: Number(tagList.fewer) || 0, offset });
   if (!answer?.tags || mine !== tagsTicket) return;
-  if (likeness.folder !== state.folder) loadLikeness();
+  if (likeness.folder !== state.folder || likeness.answer?.num !== state.info.num) loadLikeness();
   tagList.answer = offset && tagList.answer ? { ...answer, tags: [...tagList.answer.tags, ...answer.tags] } : answer;
   drawTags();
 }
@@ -51,6 +51,7 @@ async function openTogether(tag) {
   if (!answer?.tags || tagList.open !== tag) return;
   tagList.together = answer;
   drawTags();
+  part("tags").querySelector(".together")?.scrollIntoView({ block: "nearest" });
 }
 
 function togetherNode(tag) {
