@@ -46,7 +46,7 @@ const previewBatch = later(220, async () => {
 // Before and after, with what goes struck through and what comes marked.
 function exampleNode({ id, name, before, after }) {
   const [left, right] = [splitTags(before), splitTags(after)];
-  const show = (tags, others, kind) => el("p", { class: "batch-" + kind }, ...tags.flatMap((tag, at) => [at ? ", " : "", others.includes(tag) ? tag : el(kind === "before" ? "del" : "ins", {}, tag)]));
+  const show = (tags, others, kind, both = new Set(others)) => el("p", { class: "batch-" + kind }, ...tags.flatMap((tag, at) => [at ? ", " : "", both.has(tag) ? tag : el(kind === "before" ? "del" : "ins", {}, tag)]));
   return el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => { const at = state.ids.indexOf(id); if (at >= 0) go(at, { hold: true }); } }, name), show(left, right, "before"), show(right, left, "after"));
 }
 
