@@ -19,6 +19,7 @@ from taggers.config import TABLE
 from ui import captions_search, captions_tagging, captions_view, quick_plan
 from ui.captions_batch import described, name_of, operation_of
 from ui.captions_desk import SORTS, Desk, Edit
+from ui.captions_lines import line_rule, with_line_rule
 from ui.captions_requests import answered, at_desk
 from ui.captions_search import Searching, num_unseen, shown_rows
 from ui.captions_texts import EXAMPLES, TEXTS, TOOL_TEXTS
@@ -248,7 +249,17 @@ class CaptionsPage(PictureTools):
             captions_view.row_data(desk, row, num, counter.limit, fact)
             for row, num, fact in zip(wanted, tokens, facts, strict=True)
         ]
+        for row in found:
+            # Only of captions that have several: to find the data set of each picture takes a while.
+            row["lines"] = line_rule(data, Path(row["path"])) if "\n" in row["text"].strip() else ""
         return captions_view.with_problems(found, desk, self.context.language)
+
+    @at_desk
+    def part_lines(self, desk: Desk, request: Data) -> Data:
+        """Let training draw one of the lines of a caption each time, in the data set of a picture."""
+        picture, draft = desk.library.path(int(request["row"])), self.context.draft
+        draft.replace(with_line_rule(draft.data, picture, "random"))
+        return {"touched": None, **self._told(desk)}
 
     def _facts(self, desk: Desk, row: int, triggers: frozenset[str]) -> dict[str, Data]:
         """Return what is to be told of the tags of a caption, by tag."""
@@ -292,7 +303,7 @@ def build(context: AppContext) -> None:
     tagging = captions_tagging.TaggingTools(context, page._scope)
     methods: tuple[Callable[..., Data], ...] = (
         page.places, page.open, page.view, page.rows, page.edit, page.settle, page.retry, page.undo, page.redo,
-        page.find, page.poll, page.complete, page.preview, page.apply,
+        page.find, page.poll, page.part_lines, page.complete, page.preview, page.apply,
         tagging.tag, tagging.tag_facts, tagging.tag_preview, tagging.tag_stop, tagging.tagging_state,
         search.tags, search.common, search.hints, search.together, search.tag_lists, search.look_closely,
         search.likeness, search.look_run,

@@ -237,6 +237,13 @@ function linesNode(row) {
   return el("div", { class: "caption-lines", role: "group", "aria-label": words("lines") }, ...(num > 1 ? Array.from({ length: num }, one) : []), more);
 }
 
+// What training makes of the lines, as long as that is not what they look like: captions of their own.
+function linesHelp(row) {
+  if (!row.lines) return null;
+  const partLines = button(words("lines.part"), async () => { await save(); const answer = await ask("part_lines", { row: row.id }); if (answer && !answer.error) took(answer); }, { "data-tool": "part-lines" });
+  return el("p", { class: "quiet caption-lines-help" }, words("lines." + row.lines), " ", row.lines === "random" ? null : partLines);
+}
+
 function conflictNode(row) {
   const conflict = state.conflicts.get(row.id);
   if (!conflict) return null;
@@ -318,7 +325,7 @@ function oneNode(row) {
     picture,
     el("div", { class: "caption-words" }, picturesNode(), row.problem ? el("p", { class: "field-error", role: "status" }, row.problem) : null, conflictNode(row),
       el("div", { class: "captions-tools" }, editorButtons(), linesNode(row), el("span", { class: "spacer" }), el("span", { class: "caption-tokens", "data-part": "tokens" })),
-      ...editor)];
+      linesHelp(row), ...editor)];
 }
 
 let manyTicket = 0;
