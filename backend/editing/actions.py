@@ -67,19 +67,30 @@ class FilesChangedOutside(UserError):
         self.paths = tuple(paths)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where a line of data is, and how long; `is_text`: it is known that all its changes are of texts."""
+
+    start: int
+    num_bytes: int
+    is_text: bool
+
+
 @dataclass(slots=True)
 class Record:
-    """An action as the journal tells it. `parts`: where its changes are, as (place, length) of data lines."""
+    """An action as the journal tells it. `parts`: where its changes are."""
 
     id: int
     name: str
     time: float
     owner: tuple[int, float]
-    parts: list[tuple[int, int]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     num_changes: int = 0
     # What was begun last: 1 is the action itself, each undo and redo counts one more. Odd: it stands.
     step: int = 1
     finished_step: int = 0
+    # The steps that are not finished, and where in the journal they were begun: what has to be done in which order.
+    begun: list[tuple[int, int]] = field(default_factory=list)
     # All of its changes are known: it only has to be written.
     is_whole: bool = False
     # Undone, and something else was done since: it cannot be done again.
@@ -98,14 +109,18 @@ class Record:
         """Take note of what the journal says of this action."""
         match entry["kind"]:
             case "changes":
-                self.parts.append((start, entry["bytes"]))
+                self.parts.append(Part(start, entry["bytes"], entry.get("kinds") == ["text"]))
                 self.num_changes += entry["num"]
             case "claim":
                 self.owner, self.is_whole = tuple(entry["owner"]), True
+            case "begin":
+                self.begun.append((start, self.step))
             case "undo" | "redo":
                 self.step, self.owner = entry["step"], tuple(entry["owner"])
+                self.begun.append((start, self.step))
             case "end":
                 self.finished_step, self.is_whole = entry["step"], True
+                self.begun = [(place, step) for place, step in self.begun if step > self.finished_step]
         self.skipped.update((each.path, each) for each in skipped_files(entry.get("skipped")))
 
     def shown(self) -> Action:

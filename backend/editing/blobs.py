@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from backend.config.problems import UserError
 from backend.data.filesystems import unreadable
 from backend.editing.files import unwritable, write_bytes
 
+# So long after a content was put it is in the journal, if anything needs it.
+SETTLED_SECONDS = 86_400.0
+NAME = re.compile("[0-9a-f]{64}")
+
 
 class Blobs:
-    """The contents that changes of a journal name. None is ever removed: undo needs them."""
+    """The contents that changes of a journal name.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where they are kept.
+        alone: Keeps others out who might remove some.
+    """
+
+    def __init__(self, folder: Path, alone: Callable[[], AbstractContextManager[None]]) -> None:
         self.folder = folder
+        self._alone = alone
 
     def put(self, data: bytes) -> str:
         """Keep a content and wait until it is on the disk.
@@ -29,12 +42,15 @@ class Blobs:
         """
         name = hashlib.sha256(data).hexdigest()
         path = self.folder / name
-        if not _is_whole(path, len(data)):
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise unwritable(str(self.folder), error) from error
-            write_bytes(path, data, flush=True)
+        try:
+            with self._alone():
+                if _is_whole(path, len(data)):
+                    os.utime(path)  # needed again: `old` no more
+                    return name
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(str(self.folder), error) from error
+        write_bytes(path, data, flush=True)
         return name
 
     def put_file(self, path: str | os.PathLike[str]) -> str | None:
@@ -57,9 +73,20 @@ class Blobs:
             raise UserError("content_lost", value=str(self.folder / name))
         return data
 
-    def lost(self, names: Iterable[str | None]) -> set[str]:
-        """Return which of some contents are not there any more."""
-        return {name for name in names if name is not None and not (self.folder / name).exists()}
+    def old(self) -> set[str]:
+        """Return the contents that were not put for a day: who has put one by now names it in the journal soon."""
+        before = time.time() - SETTLED_SECONDS
+        try:
+            with os.scandir(self.folder) as entries:
+                return {each.name for each in entries if NAME.fullmatch(each.name) and each.stat().st_mtime < before}
+        except OSError:  # there is none yet, or they cannot be removed either
+            return set()
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove contents that nothing names any more; one that cannot be removed only takes space."""
+        for name in names:
+            with suppress(OSError):
+                (self.folder / name).unlink()
 
 
 def find_bytes(path: str | os.PathLike[str]) -> bytes | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,16 +31,29 @@ from backend.editing.moves import is_left_behind, move_file
 
 
 class Changer:
-    """Makes the changes of one folder."""
+    """Makes the changes of one folder.
 
-    def __init__(self, folder: Path, blobs: Blobs) -> None:
+    Args:
+        folder: The folder.
+        blobs: The contents that changes name.
+        alone: Keeps other processes out while it is seen what is in a file and this is changed.
+        tell_form: Is told how a caption was written before that cannot be seen any more.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        blobs: Blobs,
+        alone: Callable[[], AbstractContextManager[None]],
+        tell_form: Callable[[str, CaptionText], None],
+    ) -> None:
         self.folder = folder
         self.blobs = blobs
+        self._alone = alone
+        self._tell_form = tell_form
         # How captions were written that do not show it any more, such as Chinese ones that have only English in them by
         # now: by path, with an empty text. Undo brings the same bytes back.
         self.forms: dict[str, CaptionText] = {}
-        # Those that the journal does not know yet.
-        self.new_forms: dict[str, CaptionText] = {}
 
     def path(self, location: str) -> str:
         """Return where a file is that a change names."""
@@ -57,10 +71,11 @@ class Changer:
             The stamp of the file, empty where it is gone; or why it was not done.
         """
         try:
-            if change.kind == "move":
-                return self._move(change)
-            write = self._write_bytes if change.kind == "bytes" else self._write_text
-            return write(change, force=force, flush=flush)
+            with self._alone():
+                if change.kind == "move":
+                    return self._move(change)
+                write = self._write_bytes if change.kind == "bytes" else self._write_text
+                return write(change, force=force, flush=flush)
         except UserError as error:
             return error.problem
 
@@ -90,10 +105,15 @@ class Changer:
             delete_caption(path)
             return ""
         form = self._form(change.path, found)
-        stamp = write_caption(path, change.after, form, flush=flush)
         if form is not None and is_lost(form, change.after):
-            self.forms[change.path] = self.new_forms[change.path] = replace(form, text="")
-        return stamp
+            self._remember(change.path, replace(form, text=""))
+        return write_caption(path, change.after, form, flush=flush)
+
+    def _remember(self, path: str, form: CaptionText) -> None:
+        """Have the journal know how a caption is written, before that is lost."""
+        if self.forms.get(path) != form:
+            self._tell_form(path, form)
+            self.forms[path] = form
 
     def _form(self, path: str, found: CaptionText | None) -> CaptionText | None:
         """Return how a caption is written, or was when that could be seen."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import errno
-import hashlib
 import os
 import re
 from contextlib import suppress
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from backend.config.problems import UserError
 from backend.data.filesystems import unreadable
 from backend.data.texts import ENCODINGS
+from backend.editing.partials import partial_path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -193,12 +193,8 @@ def delete_caption(path: str | os.PathLike[str]) -> None:
 
 def _replace(path: str, data: bytes, *, flush: bool) -> str:
     mode = _mode(path)
-    folder, name = os.path.split(path)
-    # Hidden, so that no scan takes it for a caption, and short, where the name is as long as one may be; the number
-    # keeps processes apart.
-    short = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    fresh = os.path.join(folder, f".{short}.{os.getpid()}.partial")  # noqa: PTH118
-    number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    fresh = partial_path(path)
+    number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         try:
             write_all(number, data)

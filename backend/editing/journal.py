@@ -22,15 +22,15 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Literal, Self
 
-import psutil
-
 from backend.config.paths import home
 from backend.config.problems import Problem
-from backend.editing.actions import Action, Change, FilesChangedOutside, Record, Skipped
+from backend.editing.actions import Action, Change, FilesChangedOutside, Part, Record, Skipped
 from backend.editing.blobs import Blobs
 from backend.editing.changing import Changer, changed_outside, net, together
 from backend.editing.files import CaptionText, is_same_text
 from backend.editing.log import Entry, Log, encoded, line
+from backend.editing.partials import clear_partials, is_alive, ourselves
+from backend.editing.turns import Turns
 
 __all__ = ["Action", "Change", "FilesChangedOutside", "Journal", "OnConflict", "Recording", "Skipped", "journal_path"]
 
@@ -39,7 +39,6 @@ VERSION = 1
 NUM_PER_LINE = 2000
 # Of a few files each is flushed to the disk; of many all at once at the end.
 NUM_FLUSHED = 32
-CREATE_TIME_TOLERANCE = 1.5
 
 OnConflict = Literal["refuse", "skip", "overwrite"]
 
@@ -64,12 +63,13 @@ class Journal:
         self.path = journal_path(folder)
         # What recovery did: actions that a process which is gone had begun.
         self.recovered: tuple[Action, ...] = ()
-        self.blobs = Blobs(self.path.with_suffix(".blobs"))
-        self._changer = Changer(self.folder, self.blobs)
+        self.blobs = Blobs(self.path.with_suffix(".blobs"), self.alone)
+        self._turns = Turns(self.path.with_suffix(".turns"))
+        self._changer = Changer(self.folder, self.blobs, self._turns.taken, self._tell_form)
         self._log = Log(self.path)
         self._generation = 0
         self._records: dict[int, Record] = {}
-        self._owner = (os.getpid(), psutil.Process().create_time())
+        self._owner = ourselves()
         self._lock = threading.RLock()
         self._pending_lock = threading.Lock()
         self._pending: dict[str, tuple[Change, int]] = {}
@@ -89,6 +89,7 @@ class Journal:
     def close(self) -> None:
         """Wait until all is written."""
         self._pool.shutdown(wait=True)
+        self._turns.close()
 
     def record(self, name: str, changes: Sequence[Change], *, wait: bool = True) -> Action:
         """Do an action: write its changes to the journal, then to the files.
@@ -164,6 +165,25 @@ class Journal:
         with self._fresh():
             return [record.shown() for record in self._records.values() if record.num_changes and not record.is_undone]
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep out other threads and processes that would write to the journal; raises as `Log.locked`."""
+        with self._lock, self._log.locked():
+            yield
+
+    def file_changes(self) -> Iterator[tuple[Change, bool]]:
+        """Yield all changes of files other than texts, and whether each can be made by an undo or redo, or is now.
+
+        Raises:
+            ValueError: The journal is damaged where they are.
+        """
+        with self._fresh():
+            for record in self._records.values():
+                for part in record.parts:
+                    changes = () if part.is_text else self._changes_of(part)
+                    is_needed = not (record.is_gone and record.is_finished)
+                    yield from ((change, is_needed) for change in changes if change.kind != "text")
+
     @property
     def num_pending(self) -> int:
         """How many files a thread has yet to write."""
@@ -217,16 +237,16 @@ class Journal:
                 record.is_gone = record.is_gone or record.is_undone
             action = entry["action"]
             self._records[action] = Record(action, entry["name"], entry["time"], tuple(entry["owner"]))
-        elif (known := self._records.get(entry.get("action", 0))) is not None:
+        if (known := self._records.get(entry.get("action", 0))) is not None:
             known.fold(entry, start)
 
-    def _append(self, lines: Sequence[bytes]) -> None:
+    def _append(self, lines: Sequence[bytes], *, flush: bool = True) -> None:
         """Append to the journal and take note of it ourselves; inside of `_fresh`."""
         if not self._log.offset:
             root = line({"kind": "journal", "version": VERSION, "folder": str(self.folder)})
             lines = [root, *lines]
         before = self._log.offset
-        self._log.append(lines)
+        self._log.append(lines, flush=flush)
         self._log.offset = before
         for entry, start in self._log.read_new():
             self._fold(entry, start)
@@ -243,7 +263,8 @@ class Journal:
         for start in range(0, len(changes), NUM_PER_LINE):
             some = changes[start : start + NUM_PER_LINE]
             data = encoded([change.row for change in some])
-            head = {"kind": "changes", "action": record.id, "num": len(some), "bytes": len(data)}
+            kinds = sorted({change.kind for change in some})
+            head = {"kind": "changes", "action": record.id, "num": len(some), "bytes": len(data), "kinds": kinds}
             lines += [line(head), data + b"\n"]
         with self._fresh():
             self._append(lines)
@@ -285,11 +306,13 @@ class Journal:
     def _end(self, record: Record, step: int) -> None:
         told = [(each.path, each.problem.code, each.problem.params) for each in record.skipped.values()]
         entry = {"kind": "end", "action": record.id, "step": step, "skipped": told}
-        forms, self._changer.new_forms = self._changer.new_forms, {}
-        if forms:
-            entry["forms"] = [(path, *astuple(form)) for path, form in forms.items()]
         with self._fresh():
             self._append([line(entry)])
+
+    def _tell_form(self, path: str, form: CaptionText) -> None:
+        """Write down how a caption is written, before that can no more be seen."""
+        with self._fresh():
+            self._append([line({"kind": "forms", "forms": [(path, *astuple(form))]})], flush=False)
 
     def _usable(self, is_undone: bool) -> list[Record]:
         """Return the actions that can be turned: those that are done, or that this process is writing."""
@@ -346,8 +369,11 @@ class Journal:
         return [change.turned for change in reversed(changes)] if is_back else changes
 
     def _read(self, record: Record) -> Iterator[Change]:
-        for start, num_bytes in record.parts:
-            yield from (Change(*row) for row in self._log.data(start, num_bytes))
+        for part in record.parts:
+            yield from self._changes_of(part)
+
+    def _changes_of(self, part: Part) -> Iterator[Change]:
+        return (Change(*row) for row in self._log.data(part.start, part.num_bytes))
 
     def _conflicts(self, changes: Sequence[Change]) -> dict[str, Problem]:
         """Return the files that are neither as before the changes nor as behind them, and what is wrong.
@@ -372,14 +398,24 @@ class Journal:
     def _recover(self) -> None:
         """Carry to its end what was begun by processes that are gone."""
         with self._fresh():
-            left = [each for each in self._records.values() if not each.is_finished and not _is_alive(each.owner)]
+            left = [each for each in self._records.values() if not each.is_finished and not is_alive(each.owner)]
             for record in left:
                 # So that no other process does the same.
                 self._append([line({"kind": "claim", "action": record.id, "owner": self._owner})])
-        for record in left:
-            self._schedule(record, self._turned(record, record.is_undone)).result()
-            self._end(record, record.step)
+            clear_partials(
+                {folder for record in left for change in self._read(record) for folder in self._near(change)}
+            )
+        # As they were begun: what came later may be about the same files, and expects them as they were then.
+        steps = sorted((place, step, record) for record in left for place, step in record.begun)
+        for _, step, record in steps:
+            self._schedule(record, self._turned(record, step % 2 == 0)).result()
+            self._end(record, step)
         self.recovered = tuple(record.shown() for record in left if record.num_changes)
+
+    def _near(self, change: Change) -> Iterator[str]:
+        """Yield the folders of the files that a change is about."""
+        places = (change.before, change.after) if change.kind == "move" else (change.path,)
+        return (os.path.dirname(self._changer.path(place)) for place in places if place)  # noqa: PTH120
 
 
 class Recording:
@@ -410,11 +446,3 @@ class Recording:
             self._journal._schedule(self._record, changes).result()
         else:
             self.left.append(changes)
-
-
-def _is_alive(owner: tuple[int, float]) -> bool:
-    """Tell whether the process that began an action is there; a recycled id is nobody's."""
-    try:
-        return abs(psutil.Process(owner[0]).create_time() - owner[1]) < CREATE_TIME_TOLERANCE
-    except psutil.Error:
-        return False

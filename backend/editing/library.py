@@ -30,10 +30,13 @@ from backend.editing.glancing import Glance, is_same
 from backend.editing.journal import Action, Change, Journal, OnConflict
 from backend.editing.likeness import look
 from backend.editing.outcomes import Applied, Conflict, Reloaded, Renumbered, Saving, Unsaved
+from backend.editing.partials import clear_partials
 from backend.editing.picture_actions import PictureActions
+from backend.editing.picture_files import COPIES
 from backend.editing.pictures import Listed, Pictures, Progress, keep, list_folder, load, recall, snapshot_path
 from backend.editing.presence import Presence, Visitor
 from backend.editing.tags import Mask
+from backend.editing.tidying import tidy
 
 __all__ = ["Applied", "Conflict", "Library", "Reloaded", "Renumbered", "Saving", "Unsaved"]
 
@@ -82,6 +85,8 @@ class Library(PictureActions):
         if LocalFiles().kind(str(self.root)) != "folder":
             raise UserError("file_not_found", value=str(self.root))
         self.journal = Journal(self.root)
+        tidy(self.journal, self.root / COPIES)
+        clear_partials([self._snapshot.parent])
         known, tags = recall(self._snapshot)
         self._glance = Glance(str(self.root))
         self._take(self._load(self._glance.recalled(known) or self._list(), known, progress), known, tags)

@@ -82,8 +82,10 @@ class Log:
             if entry:
                 yield entry, start
 
-    def append(self, lines: Sequence[bytes]) -> int:
+    def append(self, lines: Sequence[bytes], *, flush: bool = True) -> int:
         """Append whole lines and wait until they are on the disk; what a killed writer left is cut off first.
+
+        With `flush` off they outlive us, but not the power.
 
         Returns:
             Where the first of them begins.
@@ -97,7 +99,8 @@ class Log:
                 start = file.seek(self.offset)
                 try:
                     write_all(file.fileno(), b"".join(lines))
-                    os.fsync(file.fileno())
+                    if flush:
+                        os.fsync(file.fileno())
                 except OSError:
                     file.truncate(start)
                     raise

@@ -9,6 +9,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from backend.editing.partials import partial_path
+
 # A file system that knows no hard links, or does not let us make one of somebody else's file.
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 
@@ -66,7 +68,7 @@ def _rename(source: Path, target: Path) -> None:
 
 
 def _copy_over(source: Path, target: Path) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = Path(partial_path(str(target)))
     try:
         shutil.copy2(source, partial, follow_symlinks=False)
         if not partial.is_symlink():

@@ -23,7 +23,8 @@ from backend.editing.changing import make_folder
 from backend.editing.files import find_caption
 from backend.editing.journal import Journal
 from backend.editing.outcomes import Applied
-from backend.editing.picture_files import TRASH, Copy, Group, copy_of, free_stem, group_of
+from backend.editing.partials import new_token
+from backend.editing.picture_files import COPIES, TRASH, Copy, Group, copy_of, free_stem, group_of
 from backend.editing.pictures import NUM_THREADS, Listed, Pictures
 from backend.editing.relisting import companions, is_picture, relisted
 from backend.editing.rows import Rows
@@ -117,19 +118,20 @@ class PictureActions(Rows):
             rows: The pictures.
             edits: By row, edits to be used in place of those that are recorded.
         """
+        with self._act_lock, self._lock:
+            self._ready_to_move(rows)
+            staged = self.root / COPIES / new_token()
+            copies = [
+                self._copy_of(row, (edits or {}).get(row, self.edit(row)), staged / f"{number}")
+                for number, row in enumerate(rows)
+            ]
+        # Written under other names, then moved: undo moves them back there. Meanwhile all else may be done.
+        with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="copies") as pool:
+            problems = list(pool.map(Copy.write, copies))
+        pairs = list(zip(copies, problems, strict=True))
         with self._act_lock:
-            with self._lock:
-                self._ready_to_move(rows)
-                taken: set[str] = set()
-                copies = [self._copy_of(row, (edits or {}).get(row, self.edit(row)), taken) for row in rows]
-            # Written under other names, then moved: undo moves them back there, and nothing is ever deleted.
-            with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="copies") as pool:
-                problems = list(pool.map(Copy.write, copies))
-            changes: list[Change] = []
-            for copy, problem in zip(copies, problems, strict=True):
-                if problem is None:
-                    changes += [Change(source, source, target, "move") for source, target in self._named(copy)]
-            pairs = zip(copies, problems, strict=True)
+            taken: set[str] = set()
+            changes = [change for copy, problem in pairs if not problem for change in self._copy_changes(copy, taken)]
             return self._do(name, changes, [Skipped(copy.name, problem) for copy, problem in pairs if problem])
 
     def trash(self, name: str, rows: Sequence[int]) -> Applied:
@@ -204,16 +206,18 @@ class PictureActions(Rows):
         """Return how a change names a file."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
-    def _copy_of(self, row: int, edit: PictureEdit, taken: set[str]) -> Copy:
-        """Return how a picture is copied; `taken` are stems that others take."""
+    def _copy_of(self, row: int, edit: PictureEdit, staged: Path) -> Copy:
+        """Return how a picture is copied to a stem."""
         name = self.names[row]
         suffix = self.caption_name(row)[len(stem_of(name)) :] if self.has_caption[row] else ""
-        return copy_of(self.root, name, edit, caption_suffix=suffix, has_mask=row in self.masks, taken=taken)
+        return copy_of(self.root, name, edit, caption_suffix=suffix, has_mask=row in self.masks, staged=staged)
 
-    def _named(self, copy: Copy) -> Iterator[tuple[str, str]]:
-        """Yield where each file of a copy was written, and where it goes, as changes name them."""
+    def _copy_changes(self, copy: Copy, taken: set[str]) -> Iterator[Change]:
+        """Yield how the files of a copy get to their places; `taken` as `free_stem`."""
+        final = copy.free_stem(taken)
         for suffix in copy.suffixes:
-            yield self._place(Path(copy.staged + suffix)), self._place(Path(copy.final + suffix))
+            source = self._place(Path(copy.staged + suffix))
+            yield Change(source, source, self._place(Path(final + suffix)), "move")
 
     def _edit_change(self, row: int, edit: PictureEdit) -> Change | Skipped:
         """Return what has to be written for an edit, or why it must not be."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from backend.editing.changing import make_folder
 from backend.editing.files import unwritable
 
 TRASH = ".trash"
+# Where copies are written, and where undo brings them; its folders are named after their processes.
+COPIES = f"{TRASH}/copies"
 # What is written beside pictures under their stem: captions, and what taggers found.
 TEXT_SUFFIXES = (".txt", ".caption", ".json")
 # What stands behind the stem of pictures and of what belongs to them.
@@ -95,9 +96,9 @@ def copy_suffix(name: str) -> str:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of a picture as edited, and of what belongs to it: written at the stem `staged`, to be moved to `final`.
+    """A copy of a picture as edited, and of what belongs to it: written at the stem `staged`, a path.
 
-    `source` and `staged` are paths; the files of the copy have the endings `suffixes`, the picture's first.
+    The files of the copy have the endings `suffixes`, the picture's first.
     """
 
     root: Path
@@ -105,7 +106,12 @@ class Copy:
     edit: PictureEdit
     suffixes: tuple[str, ...]
     staged: str
-    final: str
+
+    def free_stem(self, taken: set[str]) -> str:
+        """Return the stem where it is to go, a path: beside the picture, under a name that is free; as `free_stem`."""
+        stem = stem_of(self.name)
+        group = Group(stem, tuple(stem + suffix for suffix in self.suffixes), (), is_whole=True)
+        return free_stem(group, f"{self.root / stem}-edited", taken)
 
     def write(self) -> Problem | None:
         """Write the files; return why that failed, and none is there then."""
@@ -130,15 +136,10 @@ class Copy:
         return problem
 
 
-def copy_of(root: Path, name: str, edit: PictureEdit, *, caption_suffix: str, has_mask: bool, taken: set[str]) -> Copy:
-    """Return how a picture is copied: beside it, under a name that is free; `taken` as `free_stem`."""
-    stem = stem_of(name)
+def copy_of(root: Path, name: str, edit: PictureEdit, *, caption_suffix: str, has_mask: bool, staged: Path) -> Copy:
+    """Return how a picture is copied to a stem."""
     suffixes = (copy_suffix(name), *([caption_suffix] if caption_suffix else []), *([MASK_SUFFIX] if has_mask else []))
-    group = Group(stem, tuple(stem + suffix for suffix in suffixes), (), is_whole=True)
-    final = free_stem(group, f"{root / stem}-edited", taken)
-    # A folder of its own, so that an undo long after finds it free.
-    staged = root / TRASH / "copies" / uuid.uuid4().hex[:12] / Path(final).name
-    return Copy(root, name, edit, suffixes, str(staged), final)
+    return Copy(root, name, edit, suffixes, str(staged))
 
 
 def write_copy(source: Path, edit: PictureEdit, target: Path) -> None:

@@ -31,6 +31,19 @@ def take(file: IO[bytes]) -> bool:
     return True
 
 
+def give_back(file: IO[bytes]) -> None:
+    """Unlock an open file that was locked by `take`."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(LOCKED_BYTE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+
+
 class AppLock:
     """One GUI for one runs folder: a second one is told where the first is."""
 
