@@ -90,8 +90,7 @@ class Library(PictureActions):
         known, tags = recall(self._snapshot)
         self._glance = Glance(str(self.root))
         self._take(self._load(self._glance.recalled(known) or self._list(), known, progress), known, tags)
-        found = self._pictures
-        if (known.stamps, known.caption_stamps, known.folders) != (found.stamps, found.caption_stamps, found.folders):
+        if (known.stamps, known.caption_stamps) != (self.stamps, self._pictures.caption_stamps):
             self.keep()
         self._presence = Presence(self.journal.path.with_suffix(".open"), label)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,8 @@ from backend.editing.tags import Mask, TagTable
 from backend.families.tokens import TokenCounter
 
 # Captions whose words are in memory at a time while tokens are counted.
-NUM_COUNTED = 4000
+NUM_COUNTED = 1000
+WARM_PAUSE = 0.02
 
 
 class Rows:
@@ -167,24 +169,29 @@ class Rows:
 
     def token_counts(self, counter: TokenCounter) -> NDArray[np.int32]:
         """Return the tokens of each caption, of the longest line where it has several: int32 (num_rows,)."""
+        while (counts := self._count_some(counter)) is None:
+            pass
+        return counts
+
+    def _count_some(self, counter: TokenCounter) -> NDArray[np.int32] | None:
+        """Count the tokens of some captions; return those of all when they are known. Others may go on meanwhile."""
         key = (id(counter.tokenizer), counter.is_weighted)
-        while True:
-            with self._lock:
-                if key not in self._tokens:
-                    self._tokens[key] = np.full(len(self), -1, np.int32)
-                counts = self._tokens[key]
-                rows = np.flatnonzero(counts < 0)[:NUM_COUNTED]
-                texts = [self.texts[row] for row in rows.tolist()]
-            if not texts:
-                return counts
-            # Others may go on meanwhile: it takes seconds for a large folder.
-            lines = [text.split("\n") for text in texts]
-            numbers = iter(counter.counts([line for some in lines for line in some]))
-            found = [max(next(numbers) for _ in some) for some in lines]
-            with self._lock:
-                if self._tokens.get(key) is counts:
-                    for row, text, num in zip(rows.tolist(), texts, found, strict=True):
-                        counts[row] = num if self.texts[row] is text else -1
+        with self._lock:
+            if key not in self._tokens:
+                self._tokens[key] = np.full(len(self), -1, np.int32)
+            counts = self._tokens[key]
+            rows = np.flatnonzero(counts < 0)[:NUM_COUNTED]
+            texts = [self.texts[row] for row in rows.tolist()]
+        if not texts:
+            return counts
+        lines = [text.split("\n") for text in texts]
+        numbers = iter(counter.counts([line for some in lines for line in some]))
+        found = [max(next(numbers) for _ in some) for some in lines]
+        with self._lock:
+            if self._tokens.get(key) is counts:
+                for row, text, num in zip(rows.tolist(), texts, found, strict=True):
+                    counts[row] = num if self.texts[row] is text else -1
+        return None
 
     def warm(self, counter: TokenCounter | None = None) -> None:
         """Make what filters would make when they are first asked: for a thread, once the folder is shown."""
@@ -192,8 +199,9 @@ class Rows:
         self.folded_names()
         self.tags.find("")
         self.likeness()
-        if counter is not None:
-            self.token_counts(counter)
+        # Those who ask for something meanwhile come first.
+        while counter is not None and self._count_some(counter) is None:
+            time.sleep(WARM_PAUSE)
 
     def likeness(self) -> Likeness:
         """Return what looking told of the pictures, as far as the index knows it."""
