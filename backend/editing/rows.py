@@ -24,7 +24,7 @@ from backend.families.tokens import TokenCounter
 
 # Captions whose words are in memory at a time while tokens are counted.
 NUM_COUNTED = 1000
-WARM_PAUSE = 0.02
+WARM_PAUSE = 0.005
 
 
 class Rows:
@@ -35,6 +35,7 @@ class Rows:
         self.cache_dir = cache_dir
         self.generation = self.version = 0
         self._lock = threading.RLock()
+        self._counting = threading.Lock()
         self._expected = threading.local()
         # Made when they are first asked for.
         self._folded: list[str] = []
@@ -169,9 +170,10 @@ class Rows:
 
     def token_counts(self, counter: TokenCounter) -> NDArray[np.int32]:
         """Return the tokens of each caption, of the longest line where it has several: int32 (num_rows,)."""
-        while (counts := self._count_some(counter)) is None:
-            pass
-        return counts
+        while True:
+            with self._counting:  # nobody counts what another thread counts already
+                if (counts := self._count_some(counter)) is not None:
+                    return counts
 
     def _count_some(self, counter: TokenCounter) -> NDArray[np.int32] | None:
         """Count the tokens of some captions; return those of all when they are known. Others may go on meanwhile."""
@@ -200,7 +202,10 @@ class Rows:
         self.tags.find("")
         self.likeness()
         # Those who ask for something meanwhile come first.
-        while counter is not None and self._count_some(counter) is None:
+        is_done = counter is None
+        while counter is not None and not is_done:
+            with self._counting:
+                is_done = self._count_some(counter) is not None
             time.sleep(WARM_PAUSE)
 
     def likeness(self) -> Likeness:
