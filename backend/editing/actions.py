@@ -89,6 +89,8 @@ class Record:
     # What was begun last: 1 is the action itself, each undo and redo counts one more. Odd: it stands.
     step: int = 1
     finished_step: int = 0
+    # Where in the journal the last step was begun.
+    place: int = 0
     # The steps that are not finished, and where in the journal they were begun: what has to be done in which order.
     begun: list[tuple[int, int]] = field(default_factory=list)
     # All of its changes are known: it only has to be written.
@@ -107,17 +109,15 @@ class Record:
 
     def fold(self, entry: Entry, start: int) -> None:
         """Take note of what the journal says of this action."""
+        if entry["kind"] in ("begin", "undo", "redo"):
+            self.step, self.owner, self.place = entry.get("step", 1), tuple(entry["owner"]), start
+            self.begun.append((start, self.step))
         match entry["kind"]:
             case "changes":
                 self.parts.append(Part(start, entry["bytes"], entry.get("kinds") == ["text"]))
                 self.num_changes += entry["num"]
             case "claim":
                 self.owner, self.is_whole = tuple(entry["owner"]), True
-            case "begin":
-                self.begun.append((start, self.step))
-            case "undo" | "redo":
-                self.step, self.owner = entry["step"], tuple(entry["owner"])
-                self.begun.append((start, self.step))
             case "end":
                 self.finished_step, self.is_whole = entry["step"], True
                 self.begun = [(place, step) for place, step in self.begun if step > self.finished_step]

@@ -30,6 +30,8 @@ from backend.editing.changing import Changer, changed_outside, net, together
 from backend.editing.files import CaptionText, is_same_text
 from backend.editing.log import Entry, Log, encoded, line
 from backend.editing.partials import clear_partials, is_alive, ourselves
+from backend.editing.recording import Recording
+from backend.editing.recovery import overtaken
 from backend.editing.turns import Turns
 
 __all__ = ["Action", "Change", "FilesChangedOutside", "Journal", "OnConflict", "Recording", "Skipped", "journal_path"]
@@ -407,42 +409,23 @@ class Journal:
             )
         # As they were begun: what came later may be about the same files, and expects them as they were then.
         steps = sorted((place, step, record) for record in left for place, step in record.begun)
-        for _, step, record in steps:
-            self._schedule(record, self._turned(record, step % 2 == 0)).result()
+        for place, step, record in steps:
+            changes = self._turned(record, step % 2 == 0)
+            self._schedule(record, changes).result()
+            if not_made := [change for change in changes if change.path in record.skipped]:
+                for path in overtaken(not_made, self._made_since(place, record)):
+                    record.skipped.pop(path)
             self._end(record, step)
+        self.outcomes()  # of before anybody knew the files
         self.recovered = tuple(record.shown() for record in left if record.num_changes)
+
+    def _made_since(self, place: int, but: Record) -> Iterator[Change]:
+        """Yield the changes that other actions have made since a place in the journal."""
+        for record in [each for each in self._records.values() if each is not but and each.is_finished]:
+            if record.place > place or (record.parts and record.parts[-1].start > place):
+                yield from self._turned(record, record.is_undone)
 
     def _near(self, change: Change) -> Iterator[str]:
         """Yield the folders of the files that a change is about."""
         places = (change.before, change.after) if change.kind == "move" else (change.path,)
         return (os.path.dirname(self._changer.path(place)) for place in places if place)  # noqa: PTH120
-
-
-class Recording:
-    """An action that is being done, part by part."""
-
-    def __init__(self, journal: Journal, record: Record, wait: bool) -> None:
-        self._journal = journal
-        self._record = record
-        self._wait = wait
-        # What is written down, and not in the files yet.
-        self.left: list[Sequence[Change]] = []
-
-    @property
-    def action(self) -> Action:
-        """The action as far as it is done."""
-        return self._record.shown()
-
-    def write(self, changes: Sequence[Change]) -> None:
-        """Write changes down, then to the files.
-
-        Raises:
-            UserError: The journal cannot be written; then none of these changes was made.
-        """
-        if not changes:
-            return
-        self._journal._write_down(self._record, changes)
-        if self._wait:
-            self._journal._schedule(self._record, changes).result()
-        else:
-            self.left.append(changes)
