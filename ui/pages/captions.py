@@ -315,7 +315,7 @@ def build(context: AppContext) -> None:
         "conditions.js", "fields.js", "captions_store.js", "captions_grid.js", "captions_editor.js", "captions_tags.js",
         "captions_likeness.js",
         "captions_batch.js", "captions_tagging.js", "captions_pictures.js", "captions_crop_box.js", "captions_crop.js",
-        "captions_mask.js", "captions.js",
+        "captions_mask_pixels.js", "captions_mask_view.js", "captions_mask_tools.js", "captions_mask.js", "captions.js",
     )  # fmt: skip
     gr.HTML(
         props(context),
