@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,7 +80,7 @@ def grey_png(content: str, size: Size) -> bytes:
     return buffer.getvalue()
 
 
-class PictureTools:
+class PictureTools(ABC):
     """The part of the caption page that changes pictures. Every change is an action that can be undone."""
 
     context: AppContext
@@ -286,11 +287,13 @@ class PictureTools:
             **self._told(desk),
         }
 
+    @abstractmethod
     def _touched(self, rows: Sequence[int]) -> Data:
-        raise NotImplementedError
+        """Return which rows the page has to ask for again."""
 
+    @abstractmethod
     def _told(self, desk: Desk) -> Data:
-        raise NotImplementedError
+        """Return what every change is answered with."""
 
 
 def _edit(request: Mapping[str, Any], name: str) -> PictureEdit:
