@@ -101,6 +101,7 @@ async function pngOf({ mask, size }) {
 }
 
 // The sheet one paints on: a mask with its steps, each of them kept as the part of the mask that it changed.
+// `savedAt`: after how many of the steps the mask is as it was opened; below 0 where those steps are forgotten.
 const newSheet = (size, mask) => ({ size, mask, done: [], undone: [], savedAt: 0, before: null, box: NO_BOX });
 const isPainted = (sheet) => sheet.savedAt !== sheet.done.length;
 
@@ -124,8 +125,6 @@ function endStep(sheet) {
   if (!before || box[2] <= box[0] || box[3] <= box[1]) return;
   const [old, now] = [partOf(before, size, box), partOf(mask, size, box)];
   if (old.every((value, at) => value === now[at])) return;
-  // What was saved had been undone and cannot come back.
-  if (sheet.savedAt > sheet.done.length) sheet.savedAt = -1;
   sheet.done.push({ box, before: old, after: now });
   sheet.undone = [];
   forgetSteps(sheet);
