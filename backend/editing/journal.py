@@ -404,8 +404,8 @@ class Journal:
             for record in left:
                 # So that no other process does the same.
                 self._append([line({"kind": "claim", "action": record.id, "owner": self._owner})])
-            changes = (change for record in left for change in self._read(record))
-            clear_partials({folder for change in changes for folder in self._near(change)})
+            wanted = (change for record in left for change in self._read(record))
+            clear_partials({folder for change in wanted for folder in self._near(change)})
         # As they were begun: what came later may be about the same files, and expects them as they were then.
         steps = sorted((place, step, record) for record in left for place, step in record.begun)
         for place, step, record in steps:
