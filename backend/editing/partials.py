@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import platform
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,8 +16,10 @@ import psutil
 Owner = tuple[int, float]
 
 CREATE_TIME_TOLERANCE = 1.5
-PARTIAL = re.compile(r"\.[0-9a-f]{16}\.(?P<token>\d+-\d+-\d+)\.partial")
-TOKEN = re.compile(r"(\d+)-(\d+)-\d+")
+TOKEN = re.compile(r"(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<began>\d+)-\d+")
+PARTIAL = re.compile(r"\.[0-9a-f]{16}\.(?P<token>[0-9a-f]{8}-\d+-\d+-\d+)\.partial")
+# A folder may lie on a server: numbers of processes are those of one machine.
+MACHINE = hashlib.blake2b(platform.node().encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 _numbers = itertools.count()
 _owners: dict[int, Owner] = {}
@@ -43,13 +46,14 @@ def is_alive(owner: Owner) -> bool:
 def new_token() -> str:
     """Return a name that nothing else has, and that tells whose it is."""
     pid, began = ourselves()
-    return f"{pid}-{began:.0f}-{next(_numbers)}"
+    return f"{MACHINE}-{pid}-{began:.0f}-{next(_numbers)}"
 
 
 def is_left(token: str) -> bool:
-    """Tell whether something was named by a process that is gone; what has another name is not ours to judge."""
+    """Tell whether something was named by a process of this machine that is gone; of others nobody can tell."""
     found = TOKEN.fullmatch(token)
-    return found is not None and not is_alive((int(found[1]), float(found[2])))
+    is_ours = found is not None and found["machine"] == MACHINE
+    return found is not None and is_ours and not is_alive((int(found["pid"]), float(found["began"])))
 
 
 def partial_path(path: str) -> str:

@@ -249,6 +249,12 @@ def test_who_has_ended_but_was_not_buried_is_gone() -> None:
     assert not is_left("holiday")
 
 
+def test_what_another_machine_is_writing_is_left_alone() -> None:
+    token = dead_token()
+    elsewhere = f"{'0' * 8}-{token.partition('-')[2]}"
+    assert is_left(token) and not is_left(elsewhere)
+
+
 def test_two_writers_of_one_process_do_not_meet(root: Path) -> None:
     path = root / "a.txt"
     texts = {"short", "long " * 2000}
