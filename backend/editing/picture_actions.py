@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -30,7 +31,7 @@ from backend.editing.relisting import companions, is_picture, relisted
 from backend.editing.rows import Rows
 
 
-class PictureActions(Rows):
+class PictureActions(Rows, ABC):
     """The actions on pictures. They come back when all is written; what could not be is in `skipped` of the answer.
 
     Each raises UserError `caption_folder_gone`, or what the journal raises when it cannot be written. While files are
@@ -324,25 +325,29 @@ class PictureActions(Rows):
 
     # What a library does.
 
+    @abstractmethod
     def _ready(self) -> None:
         """See that the folder is there, and take note of what was written."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _settle(self) -> None:
         """Take note of what has become of files; of those that an action is about, in `_became`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _stamp(self, name: str) -> str:
-        raise NotImplementedError
+        """Return the stamp of a file below the folder; empty: it is not there."""
 
+    @abstractmethod
     def _on_disk(self, name: str) -> str | None:
-        raise NotImplementedError
+        """Return the text of a file below the folder; None: it is not there."""
 
+    @abstractmethod
     def _load(self, listed: Listed, known: Pictures) -> Pictures:
-        raise NotImplementedError
+        """Return what is known of the pictures that are there now."""
 
+    @abstractmethod
     def _exchange(self, new: Pictures, changed: Sequence[int]) -> None:
-        raise NotImplementedError
+        """Take what was loaded again."""
 
 
 def _places(changes: Sequence[Change], is_meant: Sequence[bool]) -> Iterator[str]:
