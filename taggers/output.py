@@ -152,7 +152,7 @@ class Output:
 
     def _recording(self, folder: str) -> Recording:
         if folder not in self._recordings:
-            recording = self._journal(folder).recording(self.name, wait=False)
+            recording = self._journal(folder).recording(self.name, wait=False, at_once=True)
             self._recordings[folder] = self._open.enter_context(recording)
         return self._recordings[folder]
 

@@ -107,13 +107,13 @@ class Journal:
         return recording.action
 
     @contextmanager
-    def recording(self, name: str, *, wait: bool = True) -> Iterator[Recording]:
+    def recording(self, name: str, *, wait: bool = True, at_once: bool = False) -> Iterator[Recording]:
         """Do an action in parts: for a tagger that takes an hour, and yet is undone as one.
 
-        With `wait` off the files are only written from its end on, by a thread.
+        With `wait` off a thread writes the files: from the end of the action on, or each part `at_once`.
         """
         record = self._begin(name)
-        recording = Recording(self, record, wait)
+        recording = Recording(self, record, wait=wait, at_once=at_once)
         try:
             yield recording
         finally:

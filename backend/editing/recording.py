@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 class Recording:
     """An action that is being done, part by part."""
 
-    def __init__(self, journal: Journal, record: Record, wait: bool) -> None:
+    def __init__(self, journal: Journal, record: Record, *, wait: bool, at_once: bool) -> None:
         self._journal = journal
         self._record = record
         self._wait = wait
+        self._at_once = at_once
         # What is written down, and not in the files yet.
         self.left: list[Sequence[Change]] = []
 
@@ -35,7 +36,9 @@ class Recording:
         if not changes:
             return
         self._journal._write_down(self._record, changes)
-        if self._wait:
-            self._journal._schedule(self._record, changes).result()
-        else:
+        if not self._wait and not self._at_once:
             self.left.append(changes)
+            return
+        writing = self._journal._schedule(self._record, changes)
+        if self._wait:
+            writing.result()

@@ -102,7 +102,7 @@ def test_names_of_models_are_unique_and_found_by_repository() -> None:
 
 def test_a_killed_run_is_gone_on_with(make_pictures: MakePictures, tmp_path: Path) -> None:
     folder = make_pictures(**{f"p{number:02}": number for number in range(12)})
-    slow = tiny_taggers.wd(tmp_path / "slow", work=4)
+    slow = tiny_taggers.wd(tmp_path / "slow", work=100, batch=1)
     options = ("--model", slow, "--on-existing", "append", "--batch-size", 1, "--runs-dir", tmp_path / "runs")
     command_line = [sys.executable, "-m", "taggers", *map(str, (folder, *options)), "--lang", "en"]
     with subprocess.Popen(command_line, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as running:

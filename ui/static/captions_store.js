@@ -51,6 +51,8 @@ async function ask(method, argument = {}) {
 // Saving. Edits wait in a line, and in the browser's storage until the server has them: a reload loses nothing.
 const unsaved = new Map();
 let isSaving = null;
+// Why the last attempt failed, as it is told to the user.
+let notSaved = "";
 const storeUnsaved = () => {
   const items = [...unsaved].filter(([, edit]) => edit.name).map(([, edit]) => edit);
   if (items.length) keep("unsaved", JSON.stringify({ folder: state.folder, items }));
@@ -84,7 +86,7 @@ async function sendUnsaved() {
     const edits = [...unsaved.values()];
     showSaved("waiting");
     const answer = await ask("edit", { edits });
-    if (!answer || answer.error) return showSaved("failed");
+    if (!answer || answer.error) { notSaved = answer?.error ?? words("unreachable"); return showSaved("failed"); }
     for (const edit of edits) settle(edit, answer);
     storeUnsaved();
     took(answer);
@@ -107,8 +109,14 @@ function tellSaving(answer) {
   if (answer.num_failed) {
     showSaved("failed");
     const text = answer.failed[0] + (answer.num_failed > 1 ? "\n" + words("failed.more", { num: many(answer.num_failed - 1) }) : "");
+    notSaved = text;
     say(text, "error", button(words("retry"), async () => { const done = await ask("retry"); if (done && !done.error) { say(""); took(done); } }, { "data-tool": "retry" }));
-  } else if (answer.pending) showSaved("waiting", words("saved.pending", { num: many(answer.pending) }));
+    return;
+  }
+  // What has been solved is no longer told.
+  if (notSaved && part("note").querySelector("span")?.textContent === notSaved) say("");
+  notSaved = "";
+  if (answer.pending) showSaved("waiting", words("saved.pending", { num: many(answer.pending) }));
   else if (state.conflicts.size) showSaved("conflict", words("saved.conflicts", { num: many(state.conflicts.size) }));
   else showSaved("saved");
 }
