@@ -22,7 +22,8 @@ TEXTS = (
     "sort.name", "sort.tags_most", "sort.tags_fewest", "sort.size_most", "sort.size_fewest", "sort.aspect",
     "sort.caption", "tagging.help", "tagging.start", "tagging.show", "hints.none", "tagging.scope", "tagging.title",
     "tagging.preview", "tagging.previewed", "tagging.previewed.none", "tagging.progress", "tagging.stop",
-    "tagging.undo", "tagging.warnings", "tagging.beginning", "lines.join", "lines.first", "lines.random", "lines.part",
+    "tagging.undo", "tagging.warnings", "tagging.beginning", "opening", "lines.join", "lines.first", "lines.random",
+    "lines.part",
 )  # fmt: skip
 # Words of the tools for pictures, behind "captionpage.", too.
 TOOL_TEXTS = (

@@ -83,7 +83,7 @@ class Library(PictureActions):
         self._snapshot = snapshot_path(self.cache_dir, self.root, caption_extension, is_recursive=recursive)
         self._late: list[Conflict] = []
         if LocalFiles().kind(str(self.root)) != "folder":
-            raise UserError("file_not_found", value=str(self.root))
+            raise UserError("caption_folder_missing", value=str(self.root))
         self.journal = Journal(self.root)
         tidy(self.journal, self.root / COPIES)
         clear_partials([self._snapshot.parent])
@@ -195,11 +195,12 @@ class Library(PictureActions):
         not all files are looked at each time; what was written over in place is found in one of the next times.
 
         Raises:
-            UserError: The folder cannot be read, `file_not_found` when it is gone; the library stays as it is.
+            UserError: The folder cannot be read, or is gone (`caption_folder_gone`); the library stays as it is.
         """
         while True:
             if at_a_glance and self._glance.is_as_known(self._pictures):
                 return Reloaded()
+            self._check_folder()
             num_done = self._num_done
             listed = self._list()
             with self._lock:
@@ -345,9 +346,12 @@ class Library(PictureActions):
 
     def _ready(self) -> None:
         self._check_generation()
+        self._check_folder()
+        self._settle()
+
+    def _check_folder(self) -> None:
         if not self.root.is_dir():
             raise UserError("caption_folder_gone", value=str(self.root))
-        self._settle()
 
     def _settle(self) -> None:
         for caption, outcome in self.journal.outcomes().items():

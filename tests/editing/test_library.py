@@ -257,14 +257,15 @@ def test_a_folder_that_is_gone_is_told_and_nothing_is_lost(pictures: Path) -> No
         with pytest.raises(UserError) as error:
             library.apply("x", {0: "ours"})
         assert error.value.problem.code == "caption_folder_gone"
-        with pytest.raises(UserError):
+        with pytest.raises(UserError) as error:
             library.reload_changed()
+        assert error.value.problem.code == "caption_folder_gone"
         assert library.texts[0] == "1girl, cat ears"
         pictures.with_name("away").rename(pictures)
         assert library.apply("x", {0: "ours"}, wait=True).rows == (0,)
     with pytest.raises(UserError) as error:
         Library(pictures / "none")
-    assert error.value.problem.code == "file_not_found"
+    assert error.value.problem.code == "caption_folder_missing"
 
 
 OTHER = """

@@ -104,6 +104,11 @@ function showEmpty(folders, text = "") {
   part("empty").replaceChildren(...(text ? [el("p", { role: "status" }, text)] : emptyNode(folders)));
 }
 
+function showBody() {
+  part("body").hidden = part("head-tools").hidden = part("panes").hidden = false;
+  part("empty").hidden = true;
+}
+
 let opening = 0;
 let lastOpening = null;
 const openFolder = (...where) => (lastOpening = takeUp(...where));
@@ -120,11 +125,14 @@ async function takeUp(path, again = false, why = "", at = "") {
   const isSame = path === state.folder && Boolean(state.info);
   if (!isSame || again) say("");
   const places = isSame ? { name: at || currentRow()?.name, why, at: state.at, names: namesOf(state.selected), picked: namesOf(state.picked ?? []), scroll: part("grid").scrollTop } : {};
+  // Most folders are open before anybody would read this.
+  const telling = setTimeout(() => mine === opening && !isSame && showEmpty([], words("opening")), 250);
   for (let first = true; ; first = false) {
     const answer = await Promise.resolve(server.open({ folder: path, again: again && first })).catch(() => null);
+    clearTimeout(telling);
     if (mine !== opening) return;
     if (answer?.waiting) { showEmpty([], answer.waiting); await new Promise((done) => setTimeout(done, 400)); continue; }
-    if (!answer || answer.error) { say(answer?.error ?? words("unreachable"), "error"); if (!state.info) start({ stay: true }); return; }
+    if (!answer || answer.error) { say(answer?.error ?? words("unreachable"), "error"); if (state.info) showBody(); else start({ stay: true }); return; }
     return opened(answer, places);
   }
 }
@@ -149,8 +157,7 @@ async function opened(answer, { name = "", why = "", at = 0, names = [], picked 
   keep("folder", answer.folder);
   root.querySelector("#captions-folder").value = answer.folder;
   root.querySelector("#captions-filter").value = state.filter;
-  part("body").hidden = part("head-tools").hidden = part("panes").hidden = false;
-  part("empty").hidden = true;
+  showBody();
   const left = JSON.parse(kept("unsaved", "null"));
   unsaved.clear();
   if (why || answer.notes.length) say([why, ...answer.notes].filter(Boolean).join("\n"), "warning");
