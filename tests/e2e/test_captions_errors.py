@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from captions_in_browser import opened, saved
 from live_app import App
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -36,19 +37,8 @@ def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
     return opened(open_page(f"{app.url}/en/#captions"), pictures)
 
 
-def opened(page: Page, folder: Path) -> Page:
-    page.fill("#captions-folder", str(folder))
-    page.press("#captions-folder", "Enter")
-    expect(page.locator(".caption-tile .tile-name").first).to_have_text("00.jpg")
-    return page
-
-
 def said(page: Page, text: str | re.Pattern[str]) -> None:
     expect(page.locator(".captions-note.is-error")).to_contain_text(text, timeout=20 * SECOND)
-
-
-def saved(page: Page) -> None:
-    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"), timeout=20 * SECOND)
 
 
 def add(page: Page, name: str, tag: str) -> None:

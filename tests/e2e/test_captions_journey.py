@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_taggers
+from captions_in_browser import saved
 from live_app import App
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
@@ -50,10 +51,6 @@ def go_to(page: Page, number: int) -> None:
     for _ in range(number):
         page.keyboard.press("ArrowRight")
     expect(page.locator('[data-part="counts"]')).to_contain_text(f"at {number + 1}")
-
-
-def saved(page: Page) -> None:
-    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))
 
 
 def captions(folder: Path) -> dict[str, list[str]]:

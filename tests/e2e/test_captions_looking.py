@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from captions_in_browser import counts
 from live_app import App
 from PIL import Image, ImageDraw
 from playwright.sync_api import Locator, Page, expect
@@ -50,10 +51,6 @@ def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
     page.press("#captions-folder", "Enter")
     counts(page, "12 pictures")
     return page
-
-
-def counts(page: Page, text: str | re.Pattern[str]) -> None:
-    expect(page.locator('[data-part="counts"]')).to_contain_text(text)
 
 
 def row_of(page: Page, tag: str) -> Locator:

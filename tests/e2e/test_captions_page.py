@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from captions_in_browser import counts, opened, saved
 from live_app import App
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -35,17 +36,6 @@ def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
     return opened(open_page(f"{app.url}/en/#captions"), pictures)
 
 
-def opened(page: Page, folder: Path) -> Page:
-    page.fill("#captions-folder", str(folder))
-    page.press("#captions-folder", "Enter")
-    expect(page.locator(".caption-tile .tile-name").first).to_have_text("00.jpg")
-    return page
-
-
-def counts(page: Page, text: str | re.Pattern[str]) -> None:
-    expect(page.locator('[data-part="counts"]')).to_contain_text(text)
-
-
 def chips(page: Page) -> list[str]:
     return page.locator(".caption-editor .chip > span").all_text_contents()
 
@@ -53,10 +43,6 @@ def chips(page: Page) -> list[str]:
 def go_to(page: Page, name: str) -> None:
     page.locator(".caption-tile", has_text=name).click()
     expect(page.locator(".caption-head strong")).to_have_text(name)
-
-
-def saved(page: Page) -> None:
-    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))
 
 
 def test_a_caption_is_edited_by_keyboard_saved_and_taken_back(page: Page, pictures: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny_taggers
+from captions_in_browser import opened
 from live_app import App
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
@@ -153,13 +154,6 @@ def test_the_tagger_is_downloaded_once(open_page: OpenPage, pictures: Path, tmp_
     assert any(path.endswith("model.onnx") for _, path, _ in hub.asked)
 
 
-def opened(page: Page, folder: Path) -> Page:
-    page.fill("#captions-folder", str(folder))
-    page.press("#captions-folder", "Enter")
-    expect(page.locator(".caption-tile .tile-name").first).to_have_text("00.png")
-    return page
-
-
 def text_of(page: Page, name: str) -> Locator:
     return page.locator(".caption-tile", has_text=name).locator(".tile-text")
 
@@ -168,7 +162,7 @@ def test_ten_are_previewed_the_selected_are_tagged_and_all_is_taken_back(
     app: App, open_page: OpenPage, pictures: Path, tagger: Callable[..., Path], keep_picture: KeepPicture
 ) -> None:
     tagger()
-    page = opened(open_page(f"{app.url}/en/#captions"), pictures)
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures, "00.png")
     page.locator(".caption-tile", has_text="02.png").click()
     page.locator(".caption-tile", has_text="05.png").click(modifiers=["Shift"])
     page.click("#captions-tagging")
@@ -209,7 +203,7 @@ def test_what_the_filter_shows_is_tagged_on_the_page_and_stops(
     app: App, open_page: OpenPage, pictures: Path, tagger: Callable[..., Path], keep_picture: KeepPicture
 ) -> None:
     tagger(batch=1, work=100)
-    page = opened(open_page(f"{app.url}/en/#captions"), pictures)
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures, "00.png")
     page.fill("#captions-filter", "untagged")
     expect(page.locator('[data-part="counts"]')).to_contain_text("8 of 12")
     page.click("#captions-tagging")
@@ -228,7 +222,7 @@ def test_what_the_filter_shows_is_tagged_on_the_page_and_stops(
 def test_a_model_that_is_missing_or_wrong_is_told_where_it_is_chosen(
     app: App, open_page: OpenPage, pictures: Path, keep_picture: KeepPicture
 ) -> None:
-    page = opened(open_page(f"{app.url}/en/#captions"), pictures)
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures, "00.png")
     page.click("#captions-tagging")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("is not on this computer, and downloads are switched off")

@@ -46,6 +46,8 @@ class CaptionsPage(PictureTools):
         self.context = context
         self.desks = context.services.desks
         self.tag_words = Words(lambda: chosen_places(context.settings.get()), context.language)
+        # The batch that was previewed last, and what it was asked for: what is done was previewed just before.
+        self._planned: tuple[tuple[Any, ...], dict[int, str]] | None = None
 
     @answered
     def places(self, _request: Data) -> Data:
@@ -188,6 +190,7 @@ class CaptionsPage(PictureTools):
         found, _ = self._edits(desk, request)
         name = name_of(str(request["operation"]), request["values"], self.context.t)
         applied = desk.apply(name, found) if found else None
+        self._planned = None
         rows = applied.rows if applied else ()
         done = self.context.t("captionpage.done", name=name, num=f"{len(rows):,}")
         return {"done": done, "num": len(rows), **self._touched(rows), **self._told(desk)}
@@ -197,9 +200,15 @@ class CaptionsPage(PictureTools):
         library, mask = desk.library, self._scope(desk, request)
         operation = operation_of(str(request["operation"]), request["values"])
         counter = captions_view.counter_of(self.context.draft.data)
-        context = context_of(library, categories=self.tag_words.categories(library.tags.words), counter=counter)
+        lists = chosen_places(self.context.settings.get())
+        rows = None if mask is None else mask.tobytes()
+        key = (desk.key, desk.version, operation, rows, counter.tokenizer, counter.is_weighted, lists)
+        planned = self._planned
+        if planned is None or planned[0] != key:
+            context = context_of(library, categories=self.tag_words.categories(library.tags.words), counter=counter)
+            planned = self._planned = (key, edits(library, operation, mask, context))
         total = len(library) if mask is None else int(np.count_nonzero(mask))
-        return edits(library, operation, mask, context), total
+        return planned[1], total
 
     def _scope(self, desk: Desk, request: Data) -> Mask | None:
         """Return the rows that are meant: bool (num_rows,); None for all."""
