@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from backend.config import paths
 from backend.config.messages import languages, translate
-from ui import captions_masks, captions_pictures, machine, picker, pictures, proxy, reference, run_files
+from ui import captions_pictures, machine, picker, pictures, proxy, reference, run_files
 from ui.context import AppContext, Services
 from ui.folders import Roots
 from ui.job_pill import pill_html, running_job
@@ -143,8 +143,8 @@ def make_app(services: Services, *, login: tuple[str, str] | None = None, root_p
     _add_languages(app, services)
     app.include_router(run_files.router(lambda: services.watch.runs_dir, _allowed))
     app.include_router(pictures.router(services.finder.scan_of, services.thumbnails, _allowed))
-    app.include_router(captions_pictures.router(services.desks.picture, _allowed))
-    app.include_router(captions_masks.router(services.desks.mask, _allowed))
+    desks = services.desks
+    app.include_router(captions_pictures.router({"pictures": desks.picture, "masks": desks.mask}, _allowed))
     app.include_router(reference.router())
     app.include_router(proxy.router(lambda: _tensorboard_address(services), _allowed))
     css = [STATIC_DIR / f"{name}.css" for name in STYLES]

@@ -1,20 +1,16 @@
-"""The masks of the caption page over HTTP: laid over a picture as it is shown, or whole, to be painted on."""
+"""The masks of the caption page: laid over a picture as it is shown, or whole, to be painted on."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import Response
 from PIL import Image
 
-from backend.config.problems import UserError
 from backend.data.images import read_mask
 from backend.data.picture_edits import PictureEdit, Size, apply_edit
-from ui.captions_pictures import EDITED_SIZE, FOREVER, PASSING, SIZES
+from ui.captions_pictures import EDITED_SIZE
 
 # What does not count is tinted, as in the editor.
 TINT = (214, 30, 60)
@@ -30,8 +26,13 @@ class FoundMask:
     size: Size
     mark: str
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        return (self.mark,)
 
-FindMask = Callable[[str, int], FoundMask | None]
+    def image(self, size: int, *, original: bool) -> tuple[bytes, str]:
+        """Return it as a tint, or as it is; see `captions_pictures.Found`."""
+        return (whole(self), "image/png") if original else (tinted(self, size), "image/webp")
 
 
 def _scaled(mask: Image.Image, shown: Size, side: int) -> Image.Image:
@@ -64,28 +65,3 @@ def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def router(find: FindMask, authorised: Callable[[Request], bool]) -> APIRouter:
-    """Return the route `/captions/masks/<key of the folder>/<row>?size=`, or `?original=1` for the mask as it is."""
-    routes = APIRouter()
-
-    @routes.get("/captions/masks/{key}/{row}")
-    def mask(
-        request: Request, key: str, row: int, size: int = SIZES[0], original: bool = False, v: str = ""
-    ) -> Response:
-        if not authorised(request):
-            raise HTTPException(401)
-        found = find(key, row)
-        if found is None:
-            raise HTTPException(404)
-        try:
-            content = (
-                whole(found) if original else tinted(found, next((each for each in SIZES if each >= size), SIZES[-1]))
-            )
-        except UserError as error:
-            raise HTTPException(404, str(error)) from error
-        headers = FOREVER if v == found.mark else PASSING
-        return Response(content, media_type="image/png" if original else "image/webp", headers=headers)
-
-    return routes

@@ -1,4 +1,4 @@
-"""Thumbnails of the caption page over HTTP: made when they come into sight, kept on disk, found there the next time."""
+"""The pictures of the caption page over HTTP, and their masks: thumbnails are made once, and kept on disk."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
@@ -33,6 +33,24 @@ PASSING = {"Cache-Control": "no-store"}
 DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 
 
+class Found(Protocol):
+    """What is shown of a row; `marks` are those that addresses of it have."""
+
+    @property
+    def marks(self) -> tuple[str, ...]: ...
+
+    def image(self, size: int, *, original: bool) -> tuple[bytes, str]:
+        """Return the image and its media type: of one of `SIZES`, or without its edit, as it is painted on.
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        ...
+
+
+Find = Callable[[str, int], Found | None]
+
+
 @dataclass(frozen=True, slots=True)
 class FoundPicture:
     """Where a picture is, what changes with its file, how it is edited, and the marks that addresses of it have."""
@@ -42,8 +60,10 @@ class FoundPicture:
     edit: PictureEdit
     marks: tuple[str, ...] = ()
 
-
-FindPicture = Callable[[str, int], FoundPicture | None]
+    def image(self, size: int, *, original: bool) -> tuple[bytes, str]:
+        """Return it as WebP; see `Found`."""
+        wanted, edit = (EDITED_SIZE, NO_EDIT) if original else (size, self.edit)
+        return thumbnail(self.path, self.stamp, wanted, edit), "image/webp"
 
 
 def _draft(path: Path, size: int) -> Image.Image | None:
@@ -92,25 +112,24 @@ def thumbnail(path: Path, stamp: str, size: int, edit: PictureEdit = NO_EDIT) ->
     return content
 
 
-def router(find: FindPicture, authorised: Callable[[Request], bool]) -> APIRouter:
-    """Return the route `/captions/pictures/<key of the folder>/<row>?size=`, or `?original=1` without its edit."""
+def router(kinds: Mapping[str, Find], authorised: Callable[[Request], bool]) -> APIRouter:
+    """Return the route `/captions/<kind>/<key of the folder>/<row>?size=`, or `?original=1` without its edit."""
     routes = APIRouter()
 
-    @routes.get("/captions/pictures/{key}/{row}")
-    def picture(
-        request: Request, key: str, row: int, size: int = SIZES[0], original: bool = False, v: str = ""
+    @routes.get("/captions/{kind}/{key}/{row}")
+    def image(
+        request: Request, kind: str, key: str, row: int, size: int = SIZES[0], original: bool = False, v: str = ""
     ) -> Response:
         if not authorised(request):
             raise HTTPException(401)
-        found = find(key, row)
+        found = kinds[kind](key, row) if kind in kinds else None
         if found is None:
             raise HTTPException(404)
         wanted = next((known for known in SIZES if known >= size), SIZES[-1])
         try:
-            wanted, edit = (EDITED_SIZE, NO_EDIT) if original else (wanted, found.edit)
-            content = thumbnail(found.path, found.stamp, wanted, edit)
+            content, media_type = found.image(wanted, original=original)
         except UserError as error:
             raise HTTPException(404, str(error)) from error
-        return Response(content, media_type="image/webp", headers=FOREVER if v in found.marks else PASSING)
+        return Response(content, media_type=media_type, headers=FOREVER if v in found.marks else PASSING)
 
     return routes
