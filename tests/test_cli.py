@@ -114,7 +114,7 @@ def test_check_tells_of_the_pictures_and_how_to_mend_it(cli: Run, flawed_path: P
     assert "buckets (1): 64x64: 6" in done.stdout
     assert "captions: 1 missing or empty" in done.stdout
     assert "red square 1" in done.stdout
-    assert "WARNING data.datasets[0].path: 1 picture(s) have no caption: copy.png." in done.stderr
+    assert "WARNING data.datasets[0].path: 1 picture has no caption: copy.png." in done.stderr
     assert "can be mended: Leave out 1 (data.datasets[0].exclude)" in done.stderr
     assert "exact copies" not in done.stderr
     done = cli("check", flawed_path.name, "--look", "--lang", "zh-CN")

@@ -33,7 +33,7 @@ def build(language: str, roots: Callable[[], Roots]) -> gr.HTML:
     return gr.HTML(
         texts(language),
         html_template="<span hidden></span>",
-        js_on_load=script("folders.js"),
+        js_on_load=script("texts.js") + script("folders.js"),
         server_functions=[list_folders],
         elem_id="folder-picker-widget",
     )

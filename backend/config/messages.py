@@ -14,11 +14,24 @@ LOCALES_DIR = Path(__file__).resolve().parents[2] / "locales"
 DEFAULT_LANGUAGE = "en"
 
 
-class _KeepMissing(dict[str, Any]):
+class _Gap:
+    """A value in a text: "{num} {num:picture|pictures}" has the first word for one, the second for all else."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __format__(self, form: str) -> str:
+        one, choice, others = form.partition("|")
+        if not choice:
+            return format(self._value, form)
+        return one if str(self._value) == "1" else others
+
+
+class _Gaps(dict[str, _Gap]):
     """Leaves an unknown placeholder as it stands: a text with a gap beats a crash while reporting an error."""
 
-    def __missing__(self, key: str) -> str:
-        return "{" + key + "}"
+    def __missing__(self, key: str) -> _Gap:
+        return _Gap("{" + key + "}")
 
 
 @cache
@@ -45,7 +58,7 @@ def has(key: str, language: str = DEFAULT_LANGUAGE) -> bool:
 def translate(key: str, language: str = DEFAULT_LANGUAGE, **params: Any) -> str:
     """Return the text of a key with its placeholders filled; falls back to English, then to the key itself."""
     text = catalogue(language).get(key) or catalogue(DEFAULT_LANGUAGE).get(key) or key
-    return text.format_map(_KeepMissing(params)) if params else text
+    return text.format_map(_Gaps({name: _Gap(value) for name, value in params.items()})) if params else text
 
 
 def system_language() -> str:

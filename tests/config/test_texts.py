@@ -65,3 +65,12 @@ def test_what_is_missing_falls_back_to_english_and_then_to_the_key() -> None:
     assert translate("problem.version_too_new", "xx", value=3, known=1).startswith("This file was made")
     assert translate("no.such.key", "zh-CN") == "no.such.key"
     assert "{known}" in translate("problem.version_too_new", "en", value=3)
+
+
+def test_one_of_a_thing_is_not_called_by_the_word_for_many() -> None:
+    assert translate("captionpage.num", num=1) == translate("captionpage.num", num="1") == "1 picture"
+    assert translate("captionpage.num", num="1,000") == "1,000 pictures"
+    assert translate("captionpage.num", num=0) == "0 pictures"
+    assert translate("captionpage.num", "zh-CN", num=1) == catalogue("zh-CN")["captionpage.num"].format(num=1)
+    assert translate("captionpage.num", total=2) == "{num} pictures", "a gap is no reason to crash"
+    assert not [key for key, text in catalogue("en").items() if "(s)" in text]

@@ -85,7 +85,7 @@ def test_tags_of_few_pictures_are_listed_shown_and_corrected(page: Page, picture
     page.locator("[data-tool=rename]").click()
     page.locator("#captions-asked").fill("blue eyes")
     page.keyboard.press("Enter")
-    expect(page.locator(".captions-note")).to_contain_text("1 captions changed")
+    expect(page.locator(".captions-note")).to_contain_text("1 caption changed")
     expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))
     assert (pictures / "07 (a).txt").read_text(encoding="utf-8") == "cat, pet, blue eyes"
 

@@ -26,7 +26,7 @@ def test_caches_are_looked_through_and_cleaned(app: App, open_page: OpenPage) ->
     caches = page.locator("#setting-caches")
     expect(caches.locator("[data-caches=clean]")).to_be_hidden()
     caches.locator("[data-caches=look]").click()
-    expect(caches.locator(".caches-told")).to_contain_text("1 entries", timeout=SLOW)
+    expect(caches.locator(".caches-told")).to_contain_text("1 entry", timeout=SLOW)
     assert set(ShardStore(folder).entries) == {"gone", "here"}
     caches.locator("[data-caches=clean]").click()
     expect(caches.locator(".caches-told")).to_contain_text("Removed", timeout=SLOW)

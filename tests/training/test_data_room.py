@@ -277,8 +277,8 @@ def test_the_cache_command_fills_and_cleans(num_processes: int, tmp_path: Path, 
     old.mkdir()
     (old / f"ab{'0' * 62}.safetensors").write_bytes(b"a file of version 1")
     told = cache_command("--clean", "--dry-run", "--cache-dir", folder)
-    assert "1 entries" in told.stdout and "dry run" in told.stdout, told.stdout + told.stderr
-    assert "1 files or folders" in told.stdout and old.exists()
+    assert "1 entry" in told.stdout and "dry run" in told.stdout, told.stdout + told.stderr
+    assert "1 file or folder" in told.stdout and old.exists()
     assert len(ShardStore(Path(folder) / "latents").entries) == 5
     assert cache_command("--clean", "--cache-dir", folder).returncode == 0
     assert len(ShardStore(Path(folder) / "latents").entries) == 4 and not old.exists()

@@ -131,7 +131,7 @@ def test_cuts_stars_and_turns_are_recorded_named_and_undone(ask: Any, folder: Pa
     assert ask("view", filter="", sort="rating")["ids"] == ids(0, 1, 2, 3)
     assert ask("view", filter="cropped rated", sort="name")["ids"] == ids(0)
     assert ask("edit_picture", row=0, rotate=0, crop=[50, 0, 60, 10], size=[60, 40])["error"]
-    assert ask("reset_pictures", ids=ids(0, 1, 2))["done"] == "2 picture(s) are as their files again."
+    assert ask("reset_pictures", ids=ids(0, 1, 2))["done"] == "2 pictures are as their files again."
     assert [row["rating"] for row in rows_of(ask, 0, 1, 2)] == [4, 4, 0]
     names = []
     while (answer := ask("undo"))["touched"]:
@@ -139,7 +139,7 @@ def test_cuts_stars_and_turns_are_recorded_named_and_undone(ask: Any, folder: Pa
     assert names == [
         "Undone: Take back crop and rotation of 3 pictures",
         "Undone: Rotate 2 pictures",
-        "Undone: Rate 2 pictures: 4 star(s)",
+        "Undone: Rate 2 pictures: 4 stars",
         "Undone: Crop 0.png",
     ]
     assert not list(folder.glob("*.athanor.json"))
@@ -154,7 +154,7 @@ def test_records_that_cannot_be_used_are_told_at_the_picture_and_can_be_reset(as
         time.sleep(0.05)
     told = [row["problem"] for row in rows_of(ask, 0, 1, 2)]
     assert "another size" in told[0] and "cannot be read" in told[1] and told[2] == ""
-    assert ask("reset_pictures", ids=ids(0, 1, 2, 3))["done"] == "2 picture(s) are as their files again."
+    assert ask("reset_pictures", ids=ids(0, 1, 2, 3))["done"] == "2 pictures are as their files again."
     assert [row["problem"] for row in rows_of(ask, 0, 1)] == ["", ""]
     assert json.loads((folder / "0.png.athanor.json").read_text(encoding="utf-8")) == {"version": 1, "rating": 2}
     assert not (folder / "1.png.athanor.json").exists()

@@ -107,7 +107,7 @@ def test_a_fix_changes_the_draft_says_so_and_is_taken_back(page: DataPage) -> No
     assert found["level"] == "warning" and found["num"] == 1 and found["pictures"] == [4]
     answer = page.fix({"finding": found["number"], "code": found["code"], "fix": 0})
     assert rows(page)[0]["exclude"] == ["cat, 04.png"]
-    assert answer["done"] == ["Left out: 0 entries → 1 entries"]
+    assert answer["done"] == ["Left out: 0 entries → 1 entry"]
     assert ready(page)["cards"][0]["images"] == 29
     page.undo(answer["undo"])
     assert "exclude" not in rows(page)[0] and ready(page)["cards"][0]["images"] == 30

@@ -321,9 +321,9 @@ def build(context: AppContext) -> None:
         page.move_pictures, page.background_facts, page.remove_background,
     )  # fmt: skip
     scripts = (
-        "conditions.js", "fields.js", "captions_store.js", "captions_grid.js", "captions_editor.js", "captions_tags.js",
-        "captions_likeness.js",
-        "captions_batch.js", "captions_tagging.js", "captions_pictures.js", "captions_crop_box.js", "captions_crop.js",
+        "conditions.js", "fields.js", "texts.js", "captions_store.js", "captions_grid.js", "captions_editor.js",
+        "captions_tags.js", "captions_likeness.js", "captions_batch.js", "captions_tagging.js",
+        "captions_pictures.js", "captions_crop_box.js", "captions_crop.js",
         "captions_mask_pixels.js", "captions_mask_view.js", "captions_mask_tools.js", "captions_mask.js", "captions.js",
     )  # fmt: skip
     gr.HTML(

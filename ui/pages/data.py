@@ -358,7 +358,7 @@ def build(context: AppContext) -> None:
         page.undo, page.example, page.look_closely, page.look_again, page.cancel, page.names, page.pictures,
         page.captions, page.trust, page.start,
     )  # fmt: skip
-    scripts = ("conditions.js", "fields.js", "start.js", "plots.js", "data_view.js", "data.js")
+    scripts = ("conditions.js", "fields.js", "texts.js", "start.js", "plots.js", "data_view.js", "data.js")
     gr.HTML(
         props(context),
         html_template='<div class="data-root"></div>',

@@ -1,7 +1,7 @@
 // The caption page, first part: what it knows. The open folder, the pictures that match, their rows as the server told
-// them, and what is not saved yet. Body of js_on_load of ui/pages/captions.py; needs el() of fields.js.
+// them, and what is not saved yet. Body of js_on_load of ui/pages/captions.py; needs el() of fields.js and filled() of texts.js.
 // props.value: words, operations, language; texts and schema are for fields.js. server: the page's methods. An answer with `error` is said in its words.
-const words = (name, gaps = {}) => Object.entries(gaps).reduce((text, [gap, value]) => text.replaceAll(`{${gap}}`, value), props.value.words[name] ?? name);
+const words = (name, gaps = {}) => filled(props.value.words[name] ?? name, gaps);
 const many = (number) => Number(number).toLocaleString(props.value.language);
 const keep = (name, value) => localStorage.setItem("athanor.captions." + name, value);
 const kept = (name, otherwise) => localStorage.getItem("athanor.captions." + name) ?? otherwise;
@@ -49,15 +49,32 @@ async function ask(method, argument = {}) {
 }
 
 // Saving. Edits wait in a line, and in the browser's storage until the server has them: a reload loses nothing.
+// Each tab keeps those of each folder for itself: no other tab or folder clears them away.
+const tabName = sessionStorage.getItem("athanor.tab") ?? Math.random().toString(36).slice(2);
+sessionStorage.setItem("athanor.tab", tabName);
+const UNSAVED = "athanor.captions.unsaved.";
 const unsaved = new Map();
 let isSaving = null;
 // Why the last attempt failed, as it is told to the user.
 let notSaved = "";
 const storeUnsaved = () => {
   const items = [...unsaved].filter(([, edit]) => edit.name).map(([, edit]) => edit);
-  if (items.length) keep("unsaved", JSON.stringify({ folder: state.folder, items }));
-  else localStorage.removeItem("athanor.captions.unsaved");
+  const place = `${UNSAVED}${tabName}.${state.folder}`;
+  if (items.length) localStorage.setItem(place, JSON.stringify({ folder: state.folder, items }));
+  else localStorage.removeItem(place);
 };
+
+// What could not be saved of a folder: by this page, or (unless only its `own` is meant) by tabs that were closed since.
+function takeStored(folder, own) {
+  const found = [];
+  for (const place of Object.keys(localStorage).filter((name) => name.startsWith(own ? UNSAVED + tabName : UNSAVED))) {
+    const stored = JSON.parse(localStorage.getItem(place));
+    if (stored.folder !== folder) continue;
+    found.push(...stored.items);
+    if (!place.startsWith(UNSAVED + tabName)) localStorage.removeItem(place);
+  }
+  return found;
+}
 
 function showSaved(kind, text) {
   const node = part("saved");
@@ -65,10 +82,11 @@ function showSaved(kind, text) {
   node.replaceChildren(text ?? words("saved." + kind));
 }
 
-function editRow(id, text) {
+// `known`: the caption as the user saw it; where the file has another by now, the server tells of a conflict.
+function editRow(id, text, known = state.rows.get(id)?.text) {
   const row = state.rows.get(id);
-  if (!row || row.text === text) return;
-  unsaved.set(id, { row: id, name: row.name, text, before: unsaved.get(id)?.before ?? row.text });
+  if (!row || (row.text === text && known === text)) return;
+  unsaved.set(id, { row: id, name: row.name, text, before: unsaved.get(id)?.before ?? known });
   row.text = text;
   storeUnsaved();
   showSaved("waiting");
@@ -125,7 +143,10 @@ function tellSaving(answer) {
 // Where rows were numbered anew by it, the folder is taken up again, at the picture that the answer names.
 function took(answer) {
   if (answer.generation !== undefined && state.info && answer.generation !== state.info.generation) return openFolder(state.folder, false, "", answer.at);
-  if (answer.rows) for (const row of answer.rows) if (!unsaved.has(row.id)) state.rows.set(row.id, row);
+  for (const row of answer.rows ?? []) {
+    if (!unsaved.has(row.id)) state.rows.set(row.id, row);
+    savedIn.set(row.id, numFetches);
+  }
   if (answer.touched === null) for (const id of state.rows.keys()) state.stale.add(id);
   else for (const id of answer.touched ?? []) state.stale.add(id);
   if (answer.version !== undefined) state.version = answer.version;
@@ -152,25 +173,33 @@ function refresh() {
 // Rows are asked for when they come into sight, in one request at a time.
 let isFetching = false;
 let wantedRows = [];
+// When rows were saved last, counted in requests: what was asked for before that is older than what is known.
+const savedIn = new Map();
+let numFetches = 0;
 async function want(ids) {
   wantedRows = ids.filter((id) => !state.rows.has(id) || state.stale.has(id));
   if (isFetching || !wantedRows.length) return;
   isFetching = true;
   const asked = wantedRows.slice(0, 400);
   wantedRows = [];
-  const { folder } = state;
+  const { info } = state;
+  const mine = ++numFetches;
   const answer = await ask("rows", { ids: asked });
   isFetching = false;
-  if (!answer?.rows || folder !== state.folder) return;
+  if (answer?.rows && info === state.info) takeRows(answer.rows, mine);
+  if (wantedRows.length) want(wantedRows);
+}
+
+function takeRows(rows, fetch) {
   if (state.rows.size > 20000) state.rows.clear();
-  for (const row of answer.rows) {
+  for (const row of rows) {
+    if (savedIn.get(row.id) >= fetch) continue;
     const edited = unsaved.get(row.id);
     state.rows.set(row.id, edited ? { ...row, text: edited.text } : row);
     state.stale.delete(row.id);
   }
   drawGrid();
   drawEditor();
-  if (wantedRows.length) want(wantedRows);
 }
 
 // Which pictures are shown, and in which order.

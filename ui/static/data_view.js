@@ -1,6 +1,6 @@
 // The parts of the Data page, each made from what the server told. Needs el() of fields.js and plots.js.
 // props.value.texts: words, those of this page behind "data.". `page` (in data.js) has what the buttons do.
-const words = (name, gaps = {}) => Object.entries(gaps).reduce((text, [gap, value]) => text.replace(`{${gap}}`, value), props.value.texts["data." + name]);
+const words = (name, gaps = {}) => filled(props.value.texts["data." + name], gaps);
 const many = (number) => Number(number).toLocaleString();
 const button = (label, onclick, attributes = {}) => el("button", { type: "button", class: "small-button", onclick, ...attributes }, label);
 const iconButton = (icon, label, onclick, attributes = {}) => button(icon, onclick, { title: label, "aria-label": label, ...attributes });

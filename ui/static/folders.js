@@ -51,7 +51,7 @@ function note(entry) {
   if (entry.num_bytes !== null) return size(entry.num_bytes);
   if (entry.is_model) return text("model");
   if (!entry.num_images) return "";
-  return text("pictures").replace("{count}", entry.num_images + (entry.more ? "+" : ""));
+  return filled(text("pictures"), { count: entry.num_images + (entry.more ? "+" : "") });
 }
 
 // A slow answer neither replaces a later one nor what was typed meanwhile.
@@ -70,8 +70,8 @@ async function show(path, entered = false) {
   const rows = answer.entries.map((e) => button(e.name, e.path, note(e), e.is_dir ? (e.is_model ? "dir is-model" : "dir") : "file"));
   find("ul").replaceChildren(...rows);
   find("ul").scrollTop = 0;
-  const count = (kind === "folder" || kind === "data") && answer.num_images ? text("pictures").replace("{count}", answer.num_images) : "";
-  const hidden = answer.num_hidden ? text("hidden").replace("{count}", answer.num_hidden) : "";
+  const count = (kind === "folder" || kind === "data") && answer.num_images ? filled(text("pictures"), { count: answer.num_images }) : "";
+  const hidden = answer.num_hidden ? filled(text("hidden"), { count: answer.num_hidden }) : "";
   find(".dialog-foot span").textContent = text(answer.error) || [count, hidden].filter(Boolean).join(" · ") || (rows.length ? "" : text("empty"));
   find(".dialog-foot span").classList.toggle("is-error", Boolean(answer.error));
 }
