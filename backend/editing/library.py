@@ -29,9 +29,9 @@ from backend.editing.files import find_caption, is_same_text
 from backend.editing.glancing import Glance, is_same
 from backend.editing.journal import Action, Change, Journal, OnConflict
 from backend.editing.likeness import look
+from backend.editing.mask_actions import MaskActions
 from backend.editing.outcomes import Applied, Conflict, Reloaded, Renumbered, Saving, Unsaved
 from backend.editing.partials import clear_partials
-from backend.editing.picture_actions import PictureActions
 from backend.editing.picture_files import COPIES
 from backend.editing.pictures import Listed, Pictures, Progress, keep, list_folder, load, recall, snapshot_path
 from backend.editing.presence import Presence, Visitor
@@ -44,7 +44,7 @@ __all__ = ["Applied", "Conflict", "Library", "Reloaded", "Renumbered", "Saving",
 Turned = tuple[Action, list[Change]] | None
 
 
-class Library(PictureActions):
+class Library(MaskActions):
     """The pictures of a folder, by row: `names` (paths below it with /), `texts`, `widths`, `heights`, `tags`.
 
     `generation` counts how often rows were numbered anew, `version` how often anything changed that is shown. Methods
@@ -87,9 +87,9 @@ class Library(PictureActions):
         self.journal = Journal(self.root)
         tidy(self.journal, self.root / COPIES)
         clear_partials([self._snapshot.parent])
-        known, tags = recall(self._snapshot)
+        known, tags, tokens = recall(self._snapshot)
         self._glance = Glance(str(self.root))
-        self._take(self._load(self._glance.recalled(known) or self._list(), known, progress), known, tags)
+        self._take(self._load(self._glance.recalled(known) or self._list(), known, progress), known, tags, tokens)
         if (known.stamps, known.caption_stamps) != (self.stamps, self._pictures.caption_stamps):
             self.keep()
         self._presence = Presence(self.journal.path.with_suffix(".open"), label)
@@ -110,7 +110,7 @@ class Library(PictureActions):
         """Write what is known to the cache; where that fails, the folder only opens more slowly."""
         with self._lock, suppress(UserError, OSError):
             self._settle()
-            keep(self._snapshot, self._pictures, self.tags)
+            keep(self._snapshot, self._pictures, self.tags, self._tokens)
 
     @property
     def problems(self) -> dict[str, Problem]:
@@ -292,7 +292,7 @@ class Library(PictureActions):
     def _exchange(self, new: Pictures, changed: Sequence[int]) -> None:
         """Take what was loaded again."""
         if new.names != self.names:
-            self._take(new, self._pictures, self.tags)
+            self._take(new, self._pictures, self.tags, self._tokens)
             self.generation += 1
             return
         if new.stamps != self.stamps:

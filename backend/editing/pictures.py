@@ -7,7 +7,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -27,8 +27,9 @@ from backend.data.sources.base import Entry
 from backend.data.stores import Store
 from backend.editing.files import read_caption, write_bytes
 from backend.editing.tags import TagTable
+from backend.editing.token_counts import Counts
 
-VERSION = 4
+VERSION = 5
 # The time of a folder that changed less than so many seconds ago proves nothing: it may be the same after a change.
 SETTLED_SECONDS = 3.0
 NUM_THREADS = min(16, (os.cpu_count() or 1) + 2)
@@ -269,8 +270,8 @@ def snapshot_path(cache: Path, root: Path, caption_extension: str, *, is_recursi
     return cache / "captions" / f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.rows"
 
 
-def keep(path: Path, pictures: Pictures, tags: TagTable) -> None:
-    """Write what is known to the cache.
+def keep(path: Path, pictures: Pictures, tags: TagTable, tokens: Mapping[str, Counts]) -> None:
+    """Write what is known to the cache; `tokens`: the counts of the rows, by the name of what counted.
 
     Raises:
         UserError: `no_space` or `file_unwritable`.
@@ -285,14 +286,17 @@ def keep(path: Path, pictures: Pictures, tags: TagTable) -> None:
             np.save(buffer, np.frombuffer("".join(values).encode("utf-8", "surrogatepass"), np.uint8))
         else:
             np.save(buffer, values)
+    np.save(buffer, np.frombuffer(json.dumps(list(tokens)).encode(), np.uint8))
+    for counts in tokens.values():
+        np.save(buffer, counts)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = buffer.getbuffer()
     write_bytes(path, b"%d\n%s\n" % (VERSION, hashlib.blake2b(content).hexdigest().encode()) + content)
 
 
-def recall(path: Path) -> tuple[Pictures, TagTable]:
+def recall(path: Path) -> tuple[Pictures, TagTable, dict[str, Counts]]:
     """Return what the cache knows of a folder; nothing when that is damaged or of another version."""
-    nothing = Pictures(), TagTable.of_texts([])
+    nothing: tuple[Pictures, TagTable, dict[str, Counts]] = Pictures(), TagTable.of_texts([]), {}
     try:
         data = path.read_bytes()
         version, digest, content = data.split(b"\n", 2)
@@ -306,7 +310,8 @@ def recall(path: Path) -> tuple[Pictures, TagTable]:
     known_edits = {row: (stamp, text) for row, (stamp, text) in edits.items()}
     columns = names, stamps, captions, caption_stamps, texts, widths, heights, known_edits, masks
     pictures = Pictures(*columns, _items(buffer))
-    return pictures, TagTable(_column(buffer), np.load(buffer), np.load(buffer), np.load(buffer))
+    tags = TagTable(_column(buffer), np.load(buffer), np.load(buffer), np.load(buffer))
+    return pictures, tags, {name: np.load(buffer) for name in json.loads(np.load(buffer).tobytes())}
 
 
 def _items(buffer: io.BytesIO) -> dict[Any, Any]:

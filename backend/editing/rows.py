@@ -20,6 +20,7 @@ from backend.editing.likeness import Likeness, known_likeness
 from backend.editing.outcomes import Renumbered
 from backend.editing.pictures import Pictures
 from backend.editing.tags import Mask, TagTable
+from backend.editing.token_counts import UNKNOWN, Counts, Tags, counted_by_tags
 from backend.families.tokens import TokenCounter
 
 # Captions whose words are in memory at a time while tokens are counted.
@@ -36,11 +37,14 @@ class Rows:
         self.generation = self.version = 0
         self._lock = threading.RLock()
         self._counting = threading.Lock()
+        self._asking = threading.Lock()
         self._expected = threading.local()
         # Made when they are first asked for.
         self._folded: list[str] = []
         self._folded_names: list[str] = []
         self._likeness: Likeness | None = None
+        # How often it was forgotten.
+        self._likeness_round = 0
         self._duplicates: Mask | None = None
         self._take(Pictures())
 
@@ -177,50 +181,53 @@ class Rows:
 
     def _count_some(self, counter: TokenCounter) -> NDArray[np.int32] | None:
         """Count the tokens of some captions; return those of all when they are known. Others may go on meanwhile."""
-        key = (id(counter.tokenizer), counter.is_weighted)
         with self._lock:
-            if key not in self._tokens:
-                self._tokens[key] = np.full(len(self), -1, np.int32)
-            counts = self._tokens[key]
-            rows = np.flatnonzero(counts < 0)[:NUM_COUNTED]
-            texts = [self.texts[row] for row in rows.tolist()]
+            counts = self._tokens.setdefault(counter.name, np.full(len(self), UNKNOWN, np.int32))
+            tags, version = Tags(self.tags), self.version
+            is_by_tags = counter.is_by_word and tags.repeat and np.count_nonzero(counts == UNKNOWN) > NUM_COUNTED
+            rows = np.flatnonzero(counts == UNKNOWN) if is_by_tags else np.flatnonzero(counts < 0)[:NUM_COUNTED]
+            texts = list(self.texts) if is_by_tags else [self.texts[row] for row in rows.tolist()]
         if not texts:
             return counts
-        lines = [text.split("\n") for text in texts]
-        numbers = iter(counter.counts([line for some in lines for line in some]))
-        found = [max(next(numbers) for _ in some) for some in lines]
+        found = counted_by_tags(tags, texts, counter)[rows] if is_by_tags else _counted_by_lines(texts, counter)
         with self._lock:
-            if self._tokens.get(key) is counts:
-                for row, text, num in zip(rows.tolist(), texts, found, strict=True):
-                    counts[row] = num if self.texts[row] is text else -1
+            if self.version == version and self._tokens.get(counter.name) is counts:
+                counts[rows] = found
         return None
 
     def warm(self, counter: TokenCounter | None = None) -> None:
         """Make what filters would make when they are first asked: for a thread, once the folder is shown."""
-        self.folded_texts()
         self.folded_names()
         self.tags.find("")
-        self.likeness()
         # Those who ask for something meanwhile come first.
         is_done = counter is None
         while counter is not None and not is_done:
+            time.sleep(WARM_PAUSE)
             with self._counting:
                 is_done = self._count_some(counter) is not None
-            time.sleep(WARM_PAUSE)
+        self.folded_texts()
+        self.likeness()
 
     def likeness(self) -> Likeness:
         """Return what looking told of the pictures, as far as the index knows it."""
-        with self._lock:
-            if self._likeness is None:
+        with self._asking:  # nobody asks what another thread asks already, and nobody else has to wait for it
+            while True:
+                with self._lock:
+                    if self._likeness is not None:
+                        return self._likeness
+                    round_, names, stamps, shown = self._likeness_round, self.names, self.stamps, self.shown_stamps()
                 with Index(self.cache_dir) as index:
-                    self._likeness = known_likeness(index, self.root, self.names, self.stamps, self.shown_stamps())
-            return self._likeness
+                    found = known_likeness(index, self.root, names, stamps, shown)
+                with self._lock:
+                    if self._likeness_round == round_:
+                        self._likeness = found
 
     def duplicates(self) -> Mask:
         """Return which pictures are there twice or look the same, of those that were looked at: bool (num_rows,)."""
+        likeness = self.likeness()
         with self._lock:
-            if self._duplicates is None:
-                self._duplicates = self.likeness().duplicates()
+            if self._duplicates is None or likeness is not self._likeness:
+                self._duplicates = likeness.duplicates()
             return self._duplicates
 
     def forget_likeness(self) -> None:
@@ -228,9 +235,16 @@ class Rows:
         with self._lock:
             self._likeness = None
             self._duplicates = None
+            self._likeness_round += 1
 
-    def _take(self, pictures: Pictures, known: Pictures | None = None, tags: TagTable | None = None) -> None:
-        """Take rows that are numbered anew; `tags` are those of `known`, and save time where that is the same."""
+    def _take(
+        self,
+        pictures: Pictures,
+        known: Pictures | None = None,
+        tags: TagTable | None = None,
+        tokens: Mapping[str, Counts] | None = None,
+    ) -> None:
+        """Take rows that are numbered anew; `tags` and `tokens` of `known` save time where that is the same."""
         self._pictures = pictures
         self._edited = Edited(pictures)
         self._row_of = {name: row for row, name in enumerate(pictures.names)}
@@ -241,11 +255,12 @@ class Rows:
                 if self._first_of[caption] != row:
                     self._shared.setdefault(caption, [self._first_of[caption]]).append(row)
         self.has_caption: Mask = np.array([stamp != "" for stamp in pictures.caption_stamps], bool)
-        self.tags = _tags(pictures, known, tags)
+        if known is None or tags is None:
+            known, tags, tokens = Pictures(), TagTable.of_texts([]), None
+        self.tags, self._tokens = _carried(pictures, known, tags, tokens or {})
         self._folded = []
         self._folded_names = []
         self.forget_likeness()
-        self._tokens: dict[tuple[int, bool], NDArray[np.int32]] = {}
         # The rows of actions of the journal, by their id and size.
         self._changed_by: dict[tuple[int, int], NDArray[np.int64]] = {}
         self.version += 1
@@ -272,24 +287,36 @@ class Rows:
                 self._folded[row] = _folded(text)
         self.tags.replace(rows, [by_row[row] for row in rows.tolist()])
         for counts in self._tokens.values():
-            counts[rows] = -1
+            counts[rows] = UNKNOWN
         self.version += 1
 
 
-def _tags(pictures: Pictures, known: Pictures | None, tags: TagTable | None) -> TagTable:
-    """Return the tags of rows; those of captions that are known already need not be read again."""
-    if known is None or tags is None:
-        return TagTable.of_texts(pictures.texts)
+def _carried(
+    pictures: Pictures, known: Pictures, tags: TagTable, tokens: Mapping[str, Counts]
+) -> tuple[TagTable, dict[str, Counts]]:
+    """Return tags and tokens of rows; those of captions that are known already need not be read again."""
     if known.names == pictures.names:
         origin: Sequence[int] = range(len(known.names))
+        carried = {name: counts.copy() for name, counts in tokens.items()}
     else:
         before = {name: row for row, name in enumerate(known.names)}
         origin = [before.get(name, -1) for name in pictures.names]
-        tags = tags.taken(np.array(origin, np.int64))
+        places = np.array(origin, np.int64)
+        tags = tags.taken(places)
+        carried = {name: np.append(counts, np.int32(UNKNOWN))[places] for name, counts in tokens.items()}
     pairs = enumerate(zip(pictures.texts, origin, strict=True))
     new = [row for row, (text, old) in pairs if text != (known.texts[old] if old >= 0 else "")]
     tags.replace(np.array(new, np.int64), [pictures.texts[row] for row in new])
-    return tags
+    for counts in carried.values():
+        counts[new] = UNKNOWN
+    return tags, carried
+
+
+def _counted_by_lines(texts: Sequence[str], counter: TokenCounter) -> list[int]:
+    """Return the tokens of captions, of the longest line where they have several."""
+    lines = [text.split("\n") for text in texts]
+    numbers = iter(counter.counts([line for some in lines for line in some]))
+    return [max(next(numbers) for _ in some) for some in lines]
 
 
 def _folded(text: str) -> str:

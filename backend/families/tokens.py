@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -10,12 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
+import tokenizers
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from backend.config.model import ModelSection
 from backend.config.problems import UserError
 
 VOCABULARY_DIR = Path(__file__).parent / "data" / "clip"
+# To be raised when the same vocabulary is read in another way than before.
+READING = 1
 # How CLIP parts a text into words.
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 # What one pair of brackets does.
@@ -41,6 +45,8 @@ class TokenCounter:
     tokenizer: Tokenizer
     limit: int
     is_weighted: bool = False
+    # What changes with the vocabulary and with how it is read.
+    vocabulary: str = ""
     # The tokens of words that came up.
     lengths: dict[str, int] = field(default_factory=dict)
 
@@ -51,7 +57,18 @@ class TokenCounter:
         Raises:
             UserError: `tokenizer_unreadable` when the model's own vocabulary is broken.
         """
-        return cls(_load(_folder(model)), model.max_token_length, is_weighted)
+        tokenizer, vocabulary = _load(_folder(model))
+        return cls(tokenizer, model.max_token_length, is_weighted, vocabulary)
+
+    @property
+    def name(self) -> str:
+        """What counts are remembered by: the same texts have the same counts under the same name."""
+        return f"{self.vocabulary}{' weighted' if self.is_weighted else ''}"
+
+    @property
+    def is_by_word(self) -> bool:
+        """Whether a token never reaches over a blank, as CLIP's: words can be counted one by one then."""
+        return getattr(self.tokenizer.model, "end_of_word_suffix", "") == "</w>"
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a caption, without the start and the end that are put around it."""
@@ -63,9 +80,7 @@ class TokenCounter:
             parts = [[part for part, _ in weighted_parts(text)] for text in texts]
         else:
             parts = [[text] for text in texts]
-        # A word of CLIP's never reaches over a blank, so that words can be counted one by one.
-        is_by_word = getattr(self.tokenizer.model, "end_of_word_suffix", "") == "</w>"
-        split = [[word for part in some for word in part.split(" ")] for some in parts] if is_by_word else parts
+        split = [[word for part in some for word in part.split(" ")] for some in parts] if self.is_by_word else parts
         if len(self.lengths) > NUM_REMEMBERED:
             self.lengths.clear()
         new = list({word for some in split for word in some} - self.lengths.keys())
@@ -129,16 +144,24 @@ def _folder(model: ModelSection) -> Path:
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path) -> Tokenizer:
+def _load(folder: Path) -> tuple[Tokenizer, str]:
+    """Return the tokenizer of a folder, and what changes with it."""
     try:
-        if (folder / "tokenizer.json").is_file():
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            tokenizer.no_truncation()
-            tokenizer.no_padding()
-            return tokenizer
-        return _clip(folder)
+        if not (folder / "tokenizer.json").is_file():
+            return _clip(folder), _digest(folder / "vocab.json", folder / "merges.txt")
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer, _digest(folder / "tokenizer.json")
     except Exception as error:  # what the library raises is a plain Exception
         raise UserError("tokenizer_unreadable", "model.base_model", value=str(folder), reason=str(error)) from error
+
+
+def _digest(*files: Path) -> str:
+    digest = hashlib.blake2b(f"{READING} {tokenizers.__version__}".encode(), digest_size=16)
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _clip(folder: Path) -> Tokenizer:
