@@ -1,18 +1,17 @@
-"""What is done to the pictures of a library: turned, cut, rated, masked, copied, moved; each a named action."""
+"""What is done to the pictures of a library: turned, cut, rated, copied, moved; each a named action."""
 
 from __future__ import annotations
 
-import io
 import os
+import shutil
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import compress, groupby
 from pathlib import Path
-
-from PIL import Image, UnidentifiedImageError
 
 from backend.config import paths
 from backend.config.problems import Problem, UserError
@@ -22,13 +21,26 @@ from backend.data.sources.base import stem_of
 from backend.editing.actions import Action, Change, Skipped
 from backend.editing.changing import make_folder
 from backend.editing.files import find_caption
-from backend.editing.journal import Journal
+from backend.editing.journal import Journal, Recording
 from backend.editing.outcomes import Applied
 from backend.editing.partials import new_token
 from backend.editing.picture_files import COPIES, TRASH, Copy, Group, copy_of, free_stem, group_of
 from backend.editing.pictures import NUM_THREADS, Listed, Pictures
 from backend.editing.relisting import companions, is_picture, relisted
 from backend.editing.rows import Rows
+
+# Pictures of an action after which others get at the rows again.
+NUM_PER_PART = 500
+# What would only be met again with each file.
+HOPELESS = frozenset({"no_space", "caption_folder_gone"})
+# go_on(pictures that are done, of how many): whether the rest is still wanted
+GoOn = Callable[[int, int], bool]
+Prepare = Callable[[Sequence[str]], Sequence[Change | Skipped]]
+
+
+def always(_num_done: int, _num_total: int) -> bool:
+    """Go on until all is done."""
+    return True
 
 
 class PictureActions(Rows, ABC):
@@ -54,12 +66,13 @@ class PictureActions(Rows, ABC):
         # Counts, so that a listing from before an action is not taken for one of after it.
         self._num_done = 0
 
-    def edit_pictures(self, name: str, edits: Mapping[int, PictureEdit]) -> Applied:
+    def edit_pictures(self, name: str, edits: Mapping[int, PictureEdit], go_on: GoOn = always) -> Applied:
         """Record how pictures are turned, cut and rated, in small files beside them; an empty edit removes its file.
 
         Args:
             name: What the history calls it.
             edits: New edits by row.
+            go_on: As in `_do_in_parts`.
 
         Raises:
             UserError: `crop_misfit`: a cut was made for a picture of another size.
@@ -67,11 +80,16 @@ class PictureActions(Rows, ABC):
         with self._act_lock:
             with self._lock:
                 self._ready()
-                for row, edit in edits.items():
-                    _check_edit(edit, self.full_size(row), self.names[row])
-                wanted = [self._edit_change(row, edit) for row, edit in edits.items()]
-            changes = [each for each in wanted if isinstance(each, Change) and each.before != each.after]
-            return self._do(name, changes, [each for each in wanted if isinstance(each, Skipped)])
+                wanted = {self.names[row]: (edit, self.full_size(row)) for row, edit in edits.items()}
+            for picture, (edit, size) in wanted.items():
+                _check_edit(edit, size, picture)
+
+            def prepared(pictures: Sequence[str]) -> list[Change | Skipped]:
+                with self._lock:
+                    rows = [(self.row(picture), wanted[picture][0]) for picture in pictures]
+                    return [self._edit_change(row, edit) for row, edit in rows if row is not None]
+
+            return self._do_in_parts(name, list(wanted), prepared, go_on)
 
     def rate(self, name: str, rows: Sequence[int], rating: int) -> Applied:
         """Give pictures a rating of 1 to 5; 0 takes it away."""
@@ -84,32 +102,13 @@ class PictureActions(Rows, ABC):
         with self._act_lock:
             return self.edit_pictures(name, {row: turned_on(self.edit(row), degrees) for row in rows})
 
-    def set_mask(self, name: str, row: int, png: bytes | None) -> Applied:
-        """Put a mask beside a picture: white counts in training, black does not. None takes it away.
-
-        Args:
-            name: What the history calls it.
-            row: The picture.
-            png: A PNG of mode L, of the size of the picture as it is without an edit, upright.
-
-        Raises:
-            UserError: `mask_wrong`, or `mask_changed_outside`: somebody else has changed it since it was shown; it is
-                taken over, so that the next time ours is put in its place.
-        """
-        with self._act_lock:
-            with self._lock:
-                self._ready()
-                if png is not None:
-                    _check_mask(png, self.full_size(row))
-                path = self.mask_name(row)
-                if self._stamp(path) != self.masks.get(row, ""):
-                    self._look_at([path])
-                    raise UserError("mask_changed_outside", value=path)
-            before = self.journal.blobs.put_file(self.root / path)
-            change = Change(path, before, None if png is None else self.journal.blobs.put(png), "bytes")
-            return self._do(name, [change] if change.before != change.after else [])
-
-    def save_copies(self, name: str, rows: Sequence[int], edits: Mapping[int, PictureEdit] | None = None) -> Applied:
+    def save_copies(
+        self,
+        name: str,
+        rows: Sequence[int],
+        edits: Mapping[int, PictureEdit] | None = None,
+        go_on: GoOn = always,
+    ) -> Applied:
         """Write pictures as edited into new files beside them, with their captions and masks; the originals stay.
 
         PNG stays without loss, JPEG is written anew in high quality; other kinds become PNG.
@@ -118,6 +117,7 @@ class PictureActions(Rows, ABC):
             name: What the history calls it.
             rows: The pictures.
             edits: By row, edits to be used in place of those that are recorded.
+            go_on: Is told how many are written, and of how many; where it says no, there are no copies at all.
         """
         with self._act_lock, self._lock:
             self._ready_to_move(rows)
@@ -128,7 +128,13 @@ class PictureActions(Rows, ABC):
             ]
         # Written under other names, then moved: undo moves them back there. Meanwhile all else may be done.
         with ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="copies") as pool:
-            problems = list(pool.map(Copy.write, copies))
+            problems = []
+            for problem in pool.map(Copy.write, copies):
+                problems.append(problem)
+                if not go_on(len(problems), len(copies)):
+                    pool.shutdown(cancel_futures=True)
+                    shutil.rmtree(staged)
+                    return Applied(None)
         pairs = list(zip(copies, problems, strict=True))
         with self._act_lock:
             taken: set[str] = set()
@@ -243,6 +249,42 @@ class PictureActions(Rows, ABC):
             self._act_on(changes)
         return self._done(action, changes, skipped)
 
+    def _do_in_parts(self, name: str, pictures: Sequence[str], prepare: Prepare, go_on: GoOn) -> Applied:
+        """Do one action over many pictures, part by part: in between, others get at the rows.
+
+        Args:
+            name: What the history calls it.
+            pictures: Their names; none of them comes or goes by it.
+            prepare: Returns what has to be done to some of them, and why it must not be.
+            go_on: Is told how many are done, and of how many; where it says no, what is done by then is the action.
+        """
+        parts: list[Applied] = []
+        recording: Recording | None = None
+        with self._act_lock, ExitStack() as stack:
+            for start in range(0, len(pictures), NUM_PER_PART):
+                if not go_on(start, len(pictures)):
+                    break
+                wanted = prepare(pictures[start : start + NUM_PER_PART])
+                changes = [each for each in wanted if isinstance(each, Change) and each.before != each.after]
+                parts.append(Applied(None, skipped=tuple(each for each in wanted if isinstance(each, Skipped))))
+                if changes:
+                    recording = recording or stack.enter_context(self.journal.recording(name))
+                    parts.append(self._do_part(recording, changes))
+                if any(each.problem.code in HOPELESS for each in parts[-1].skipped):
+                    break
+        action = self.journal.action(recording.action.id) if recording else None
+        rows = tuple(row for part in parts for row in part.rows)
+        return Applied(action, rows, skipped=tuple(each for part in parts for each in part.skipped))
+
+    def _do_part(self, recording: Recording, changes: Sequence[Change]) -> Applied:
+        with self._lock:
+            self._act_on(changes)
+        try:
+            recording.write(changes)
+        finally:
+            found = self._took(changes)
+        return found
+
     def _act_on(self, changes: Sequence[Change]) -> None:
         self._acting = frozenset(change.path for change in changes)
 
@@ -251,16 +293,21 @@ class PictureActions(Rows, ABC):
         try:
             self.journal.wait()
         finally:
-            with self._lock:
-                self._num_done += 1
-                self._settle()
-                became, self._became, self._acting = self._became, {}, frozenset()
-                left = {path: problem for path, problem in became.items() if isinstance(problem, Problem)}
-                is_left = [change.path in left for change in changes]
-                failed = self._look_at(_places(changes, is_left))
-                rows, came, went = self._look_at(_places(changes, [not each for each in is_left]))
-        told = (*skipped, *(Skipped(path, problem) for path, problem in left.items()))
-        return Applied(self.journal.action(action.id), rows, (), told, failed[1] + came, failed[2] + went)
+            found = self._took(changes)
+        return replace(found, action=self.journal.action(action.id), skipped=(*skipped, *found.skipped))
+
+    def _took(self, changes: Sequence[Change]) -> Applied:
+        """Take over what became of changes that are made, or could not be."""
+        with self._lock:
+            self._num_done += 1
+            self._settle()
+            became, self._became, self._acting = self._became, {}, frozenset()
+            left = {path: problem for path, problem in became.items() if isinstance(problem, Problem)}
+            is_left = [change.path in left for change in changes]
+            failed = self._look_at(_places(changes, is_left))
+            rows, came, went = self._look_at(_places(changes, [not each for each in is_left]))
+        told = tuple(Skipped(path, problem) for path, problem in left.items())
+        return Applied(None, rows, (), told, failed[1] + came, failed[2] + went)
 
     def _look_at(self, places: Iterable[str]) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]:
         """Take over what some files are now.
@@ -368,14 +415,3 @@ def _check_edit(edit: PictureEdit, size: Size, name: str) -> None:
         is_right = False
     if not is_right:
         raise UserError("crop_misfit", value=name)
-
-
-def _check_mask(png: bytes, size: tuple[int, int]) -> None:
-    try:
-        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-            image.load()
-            is_right, found = image.mode == "L" and image.size == size, f"{image.width} x {image.height}, {image.mode}"
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError("mask_wrong", value=str(error), wanted=f"{size[0]} x {size[1]}, L") from error
-    if not is_right:
-        raise UserError("mask_wrong", value=found, wanted=f"{size[0]} x {size[1]}, L")
