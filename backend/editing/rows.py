@@ -160,10 +160,15 @@ class Rows:
 
     def folded_texts(self) -> list[str]:
         """Return the captions without large letters, by row."""
-        with self._lock:
-            if not self._folded:
-                self._folded = [_folded(text) for text in self.texts]
-            return self._folded
+        while True:
+            with self._lock:
+                if len(self._folded) == len(self):
+                    return self._folded
+                version, texts = self.version, list(self.texts)
+            folded = list(map(_folded, texts))  # nobody has to wait for it
+            with self._lock:
+                if self.version == version:
+                    self._folded = folded
 
     def folded_names(self) -> list[str]:
         """Return the names without large letters, by row."""
