@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from backend.config.problems import UserError
+from backend.config.problems import Problem, UserError
 from taggers.base import Described, Picture
 from taggers.config import TABLE, TaggingConfig
 from taggers.files import ModelFiles, Progress, models_dir, on_this_machine
@@ -84,6 +84,7 @@ class Remover:
     """A loaded model; pictures go through it one by one."""
 
     tags: TagList | None = None
+    note: Problem | None = None
     writes_captions = False
     fixed_batch = 1
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend.config.problems import Problem
 from taggers.tags import TagList
 
 
@@ -40,8 +41,9 @@ class Described:
 class Tagger(Protocol):
     """A model that is loaded."""
 
-    # Where it works, as events tell it.
+    # Where it works, as events tell it, and what there is to say of that.
     device: str
+    note: Problem | None
     # What the scores of `Described` mean; None of models that give none.
     tags: TagList | None
     # The only batch size that it takes; 0: any.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from backend.config.problems import Problem
 from taggers import transformer
 from taggers.base import Described, Picture
 from taggers.config import TaggingConfig
@@ -38,6 +40,15 @@ STYLES = {
     "llava": Style(form="USER: <image>\n{prompt} ASSISTANT:"),
 }
 CHAT = Style()
+# Templates that take no pictures but plain words are of models that are told what they are, as JoyCaption.
+SYSTEM = "You are a helpful image captioner."
+PROBE = "what is asked"
+Messages = list[dict[str, Any]]
+
+THINKS, THOUGHT = "<think>", "</think>"
+# The same words three times or more; up to the end: of a model that no longer knows how to go on.
+LOOP = re.compile(r"(?P<part>\w.{1,300}?[.!?。！？]?)(?:\W*(?P=part)){2,}", re.DOTALL)  # noqa: RUF001
+SENTENCE_ENDS, COMMAS = ".!?。！？", ",，、;；"  # noqa: RUF001
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +66,39 @@ def filled(template: str, picture: Picture, caption: str) -> str:
     return template.replace("{tags}", caption).replace("{name}", path.stem).replace("{folder}", folder)
 
 
+def chats(prompt: str, mark: str) -> tuple[Messages, ...]:
+    """Return the ways in which templates take a picture and a question, the usual one first.
+
+    `mark` stands for a picture, in a template that has no place of its own for it.
+    """
+    system = {"role": "system", "content": SYSTEM}
+    plain, marked = ({"role": "user", "content": text} for text in (prompt, f"{mark}\n{prompt}"))
+    parts = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}
+    return [parts], [system, plain], [plain], [system, marked], [marked]
+
+
+def tidy(text: str, *, is_cut: bool) -> str:
+    """Return what a model wrote without its thoughts; of one that was cut short without its rest and its loops."""
+    whole = text.rpartition(THOUGHT)[2].strip()
+    if not is_cut:
+        return whole
+    if whole.startswith(THINKS):
+        return ""
+    for loop in LOOP.finditer(whole):
+        if loop["part"].startswith(re.sub(r"^\W+", "", whole[loop.end() :])):
+            return whole[: loop.end("part")]
+    for signs, is_kept in ((SENTENCE_ENDS, 1), (COMMAS, 0)):
+        end = max(whole.rfind(sign) for sign in signs)
+        if end > len(whole) // 2:
+            return whole[: end + is_kept].rstrip()
+    return whole
+
+
 class Captioner:
     """A loaded model that writes sentences."""
 
     tags: TagList | None = None
+    note: Problem | None = None
     writes_captions = True
     fixed_batch = 0
 
@@ -87,18 +127,37 @@ class Captioner:
         if tokenizer is not None and not getattr(self._model.config, "is_encoder_decoder", False):
             tokenizer.padding_side = "left"  # the answer follows the question directly
             tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        self._begins = str(getattr(tokenizer, "bos_token", None) or "")
+        self._mark = str(getattr(self._processor, "image_token", None) or "<image>")
+        self._way = self._find_way() if self.style.has_chat else None
 
     def prepare(self, image: Image.Image, picture: Picture) -> Question:
         """Return a picture with its question."""
         caption = self._caption_of(picture) if "{tags}" in self.template else ""
         return Question(image, self._asked(filled(self.template, picture, caption)))
 
+    def _find_way(self) -> int | None:
+        """Return which of the ways of `chats` the model's template knows; None where it has no template."""
+        if not getattr(self._processor, "chat_template", None):
+            return None
+        found = [self._rendered(PROBE, way) for way in range(len(chats("", "")))]
+        # A template that takes words only fails at a list of parts, or writes it out as Python does.
+        return next((way for way, text in enumerate(found) if text.count(self._mark) == 1 and PROBE in text), None)
+
+    def _rendered(self, prompt: str, way: int) -> str:
+        """Return a prompt in the template of the model; empty where that does not take it so."""
+        from jinja2 import TemplateError
+
+        try:
+            messages = chats(prompt, self._mark)[way]
+            return str(self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+        except (TemplateError, TypeError, ValueError, KeyError, AttributeError):
+            return ""
+
     def _asked(self, prompt: str) -> str:
         """Return a prompt in the form that the model was trained with."""
-        if self.style.has_chat and getattr(self._processor, "chat_template", None):
-            content = [{"type": "image"}, {"type": "text", "text": prompt}]
-            message = [{"role": "user", "content": content}]
-            return str(self._processor.apply_chat_template(message, add_generation_prompt=True, tokenize=False))
+        if self._way is not None:
+            return self._rendered(prompt, self._way)
         return self.style.form.replace("{prompt}", prompt) if prompt else ""
 
     def describe(self, prepared: Sequence[Question]) -> list[Described]:
@@ -106,7 +165,9 @@ class Captioner:
         import torch
 
         texts = [question.prompt for question in prepared]
-        given = {"text": texts, "padding": True} if any(texts) else {}
+        given: dict[str, Any] = {"text": texts, "padding": True} if any(texts) else {}
+        if self._begins and texts[0].startswith(self._begins):
+            given["add_special_tokens"] = False  # the template has written the first of them already
         inputs = self._processor(images=[question.image for question in prepared], return_tensors="pt", **given)
         inputs = inputs.to(self._model.device, self._model.dtype)
         with torch.inference_mode():
@@ -118,4 +179,11 @@ class Captioner:
         asked = inputs.get("input_ids")
         if asked is not None and written.shape[1] >= asked.shape[1] and (written[:, : asked.shape[1]] == asked).all():
             written = written[:, asked.shape[1] :]
-        return [str(text).strip() for text in self._processor.batch_decode(written, skip_special_tokens=True)]
+        texts = self._processor.batch_decode(written, skip_special_tokens=True)
+        return [tidy(str(text), is_cut=self._is_cut(row)) for text, row in zip(texts, written, strict=True)]
+
+    def _is_cut(self, row: Any) -> bool:
+        """Tell whether an answer was still going on at its last token, which may as well be one."""
+        asked = self._model.generation_config
+        ends = asked.eos_token_id if isinstance(asked.eos_token_id, list) else [asked.eos_token_id]
+        return int(row[-1]) not in (*ends, asked.pad_token_id)

@@ -18,7 +18,7 @@ class GridProcessor:
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.chat_template = tokenizer.chat_template
-        self._token = getattr(tokenizer, "image_token", None) or IMAGE_TOKEN
+        self.image_token = str(getattr(tokenizer, "image_token", None) or IMAGE_TOKEN)
 
     @classmethod
     def from_pretrained(cls, path: Path, **options: Any) -> GridProcessor:
@@ -39,10 +39,11 @@ class GridProcessor:
         pictures = self.image_processor(images=list(images), return_tensors="pt")
         numbers = pictures["image_grid_thw"].prod(dim=1) // self.image_processor.merge_size**2
         texts = [
-            each.replace(self._token, self._token * int(number), 1) for each, number in zip(text, numbers, strict=True)
+            each.replace(self.image_token, self.image_token * int(number), 1)
+            for each, number in zip(text, numbers, strict=True)
         ]
         words = self.tokenizer(texts, **options)
-        kinds = (words["input_ids"] == self.tokenizer.convert_tokens_to_ids(self._token)).int()
+        kinds = (words["input_ids"] == self.tokenizer.convert_tokens_to_ids(self.image_token)).int()
         return BatchFeature({**words, **pictures, "mm_token_type_ids": kinds})
 
     def batch_decode(self, tokens: Any, **options: Any) -> list[str]:

@@ -15,6 +15,9 @@ DANBOORU: Mapping[int, Category] = {0: "general", 1: "artist", 3: "copyright", 4
 E621: Mapping[int, Category] = {**DANBOORU, 5: "other", 7: "meta", 8: "other"}
 # Who gives out the models that take backgrounds away: on GitHub, not on the hub.
 REMBG = "danielgatis/rembg"
+JOYCAPTION = "fancyfeast/llama-joycaption-beta-one-hf-llava"
+# One of those that it was trained with; so long fits into the usual number of tokens.
+JOYCAPTION_PROMPT = "Write a detailed description for this image in 150 words or less."
 WD_FILES = ("model.onnx", "selected_tags.csv")
 
 
@@ -47,8 +50,8 @@ def _cl(version: str, title: str) -> TaggerModel:
     return TaggerModel(version, title, "cella110n/cl_tagger", layout="cl", files=files, megabytes=1400)
 
 
-def _of(kind: Kind, name: str, title: str, repo: str, megabytes: int) -> TaggerModel:
-    return TaggerModel(name, title, repo, kind=kind, files=(), megabytes=megabytes)
+def _of(kind: Kind, name: str, title: str, repo: str, megabytes: int, prompt: str = "") -> TaggerModel:
+    return TaggerModel(name, title, repo, kind=kind, files=(), prompt=prompt, megabytes=megabytes)
 
 
 def _background(name: str, title: str, megabytes: int) -> TaggerModel:
@@ -75,7 +78,7 @@ ROWS = (
     _of("captioner", "qwen2.5-vl-3b", "Qwen2.5-VL 3B", "Qwen/Qwen2.5-VL-3B-Instruct", 7500),
     _of("captioner", "qwen2.5-vl-7b", "Qwen2.5-VL 7B", "Qwen/Qwen2.5-VL-7B-Instruct", 16600),
     _of("captioner", "qwen3-vl-4b", "Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct", 8900),
-    _of("captioner", "joycaption", "JoyCaption Beta One", "fancyfeast/llama-joycaption-beta-one-hf-llava", 17000),
+    _of("captioner", "joycaption", "JoyCaption Beta One", JOYCAPTION, 17000, prompt=JOYCAPTION_PROMPT),
     _of("captioner", "llava-1.5-7b", "LLaVA 1.5 7B", "llava-hf/llava-1.5-7b-hf", 14100),
     _of("scorer", "cafe-aesthetic", "Cafe Aesthetic", "cafeai/cafe_aesthetic", 350),
     _of("embedding", "siglip-base", "SigLIP base", "google/siglip-base-patch16-224", 813),

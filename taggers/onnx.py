@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.config.problems import UserError
+from backend.config.problems import Problem, UserError
 from taggers.base import Described, Picture
 from taggers.config import TABLE
 from taggers.models import Layout
@@ -25,6 +27,14 @@ PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
 }
 CPU = "CPUExecutionProvider"
+SUFFIX = "ExecutionProvider"
+# Comes with the driver of every NVIDIA card.
+NVIDIA = "nvidia-smi"
+WHITE = (255, 255, 255)
+# So much of a picture in its white square is scaled at once: that of a comic strip may be of billions of pixels.
+STRIP_PIXELS = 64_000_000
+# So far from a picture that is made smaller, in pixels of the result, all is white.
+REACH = 3
 USUAL_SIDE = 448
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 Array = NDArray[Any]
@@ -39,17 +49,46 @@ class Shape:
     batch: int
     dtype: Any
 
+    def blank(self) -> Array:
+        """Return a batch as the model takes it, as small as it may be, of black pictures."""
+        size = (3, self.side, self.side) if self.channels_first else (self.side, self.side, 3)
+        return np.zeros((self.batch or 1, *size), self.dtype)
+
 
 def square(image: Image.Image, side: int) -> Array:
     """Return a picture in the middle of a white square and scaled: (side, side, 3) BGR bytes."""
     longest = max(image.size)
     if image.width != image.height:
-        padded = Image.new("RGB", (longest, longest), (255, 255, 255))
-        padded.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
-        image = padded
-    if longest != side:
+        narrow = _narrowed(image, longest, side)
+        image = Image.new("RGB", (side, longest), WHITE)
+        image.paste(narrow, (0, (longest - narrow.height) // 2))
+    if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(image)[:, :, ::-1]
+
+
+def _narrowed(image: Image.Image, longest: int, side: int) -> Image.Image:
+    """Return a picture between white edges, as wide as `longest`, scaled to `side` pixels across and as high as it was.
+
+    Pillow scales rows first, then columns: done by rows, the result is the same to the bit. Of long strips only the
+    columns are made that are not white, which may round one pixel in a thousand the other way.
+    """
+    scale, left = longest / side, (longest - image.width) // 2
+    first, last, rows = 0, side, max(1, STRIP_PIXELS // longest)
+    if rows < image.height:
+        first = max(0, int(left / scale) - REACH)
+        last = min(side, math.ceil((left + image.width) / scale) + REACH)
+    made = Image.new("RGB", (side, image.height), WHITE)
+    rows = max(1, STRIP_PIXELS // longest)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if strip.width < longest:
+            padded = Image.new("RGB", (longest, strip.height), WHITE)
+            padded.paste(strip, (left, 0))
+            strip = padded
+        box = (first * scale, 0, min(last * scale, longest), strip.height)
+        made.paste(strip.resize((last - first, strip.height), Image.Resampling.BICUBIC, box), (first, top))
+    return made
 
 
 def to_input(image: Image.Image, shape: Shape, layout: Layout) -> Array:
@@ -98,6 +137,7 @@ class OnnxTagger:
     """A loaded ONNX model with its list of tags."""
 
     tags: TagList | None
+    note: Problem | None
     writes_captions = True
 
     def __init__(self, path: Path, tags: TagList, layout: Layout, *, device: str = "auto") -> None:
@@ -108,7 +148,7 @@ class OnnxTagger:
         """
         self.tags = tags
         self.layout = layout
-        self._session = open_session(path, device)
+        self._session, self.note = start_session(path, device)
         given = self._session.get_inputs()[0]
         try:
             self.shape = shape_of(given.shape, given.type)
@@ -117,20 +157,63 @@ class OnnxTagger:
         self._input = given.name
         self._output = _output_of(self._session, len(tags.names), path)
         self.fixed_batch = self.shape.batch
-        self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+        self.device = self._session.get_providers()[0].removesuffix(SUFFIX)
 
     def prepare(self, image: Image.Image, picture: Picture) -> Array:  # noqa: ARG002 - other taggers ask who it is
         """Return a picture as the model takes it."""
         return to_input(image, self.shape, self.layout)
 
     def describe(self, prepared: Sequence[Array]) -> list[Described]:
-        """Return the confidences of a batch; one that is too short for the model is filled up."""
+        """Return the confidences of a batch; one that is too short for the model is filled up.
+
+        Raises:
+            UserError: The device cannot do it, for want of memory most of all.
+        """
         batch = [*prepared, *[prepared[-1]] * max(0, self.fixed_batch - len(prepared))]
-        (found,) = self._session.run([self._output], {self._input: np.stack(batch)})
+        try:
+            (found,) = self._session.run([self._output], {self._input: np.stack(batch)})
+        except Exception as error:  # onnxruntime's errors have no common class of their own
+            params = {"value": self.device, "reason": _first_line(error), "num": len(batch)}
+            raise UserError("tagger_broke", f"{TABLE}.batch_size", **params) from error
         scores: NDArray[Any] = np.asarray(found, np.float32)[: len(prepared)]
         if self.layout == "cl":
             scores = np.float32(0.5) * (np.tanh(scores / np.float32(2)) + 1)  # the sigmoid, without overflow
         return [Described(scores=row) for row in scores]
+
+
+def start_session(path: Path, device: str) -> tuple[Any, Problem | None]:
+    """Open an ONNX file on a device, or on the processor where the device is there but does not start.
+
+    Returns:
+        The session, and what is to be told of where it works; None where there is nothing to tell.
+
+    Raises:
+        UserError: As `open_session`.
+    """
+    wanted = providers(device, _runtime().get_available_providers())[0]
+    session, reason = _started(path, wanted)
+    if session.get_providers()[0] != wanted:
+        params = {"value": wanted.removesuffix(SUFFIX), "reason": reason or "-"}
+        return session, Problem("warning", "tagger_device_failed", f"{TABLE}.device", params)
+    if device == "auto" and wanted == CPU and shutil.which(NVIDIA):
+        return session, Problem("warning", "tagger_card_idle", f"{TABLE}.device")
+    return session, None
+
+
+def _started(path: Path, wanted: str) -> tuple[Any, str]:
+    """Return a session that has worked once, and nothing; or one on the processor, and why."""
+    if wanted == CPU:
+        return open_session(path, "cpu"), ""
+    runtime = _runtime()
+    if wanted.startswith("CUDA") and hasattr(runtime, "preload_dlls"):
+        runtime.preload_dlls()  # those that came with torch
+    try:
+        session = runtime.InferenceSession(str(path), providers=[wanted, CPU])
+        given = session.get_inputs()[0]
+        session.run(None, {given.name: shape_of(given.shape, given.type).blank()})
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        return open_session(path, "cpu"), _first_line(error)
+    return session, ""
 
 
 def open_session(path: Path, device: str) -> Any:
@@ -139,16 +222,21 @@ def open_session(path: Path, device: str) -> Any:
     Raises:
         UserError: onnxruntime is missing, the device is not there, or the file is damaged.
     """
+    runtime = _runtime()
+    chosen = providers(device, runtime.get_available_providers())
+    try:
+        return runtime.InferenceSession(str(path), providers=chosen)
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        raise UserError("tagger_damaged", f"{TABLE}.model", value=str(path), reason=_first_line(error)) from error
+
+
+def _runtime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise UserError("onnxruntime_missing", f"{TABLE}.model", reason=str(error)) from error
     onnxruntime.set_default_logger_severity(3)  # what it warns of while it optimizes is of no use to a user
-    chosen = providers(device, onnxruntime.get_available_providers())
-    try:
-        return onnxruntime.InferenceSession(str(path), providers=chosen)
-    except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise UserError("tagger_damaged", f"{TABLE}.model", value=str(path), reason=_first_line(error)) from error
+    return onnxruntime
 
 
 def _first_line(error: Exception) -> str:

@@ -126,6 +126,8 @@ class _Tagging:
 
     def run(self) -> None:
         chosen = self.task.pictures(self.output, self.findings)
+        if self.tagger.note is not None:
+            self.listener.warn(self.tagger.note)
         if gone := self.task.gone:
             self.task.counts.failed += len(gone)
             self.listener.warn(Problem("warning", "tagging_pictures_gone", "", {"num": len(gone), "name": gone[0]}))

@@ -183,8 +183,8 @@ def words(tags: Sequence[Tag], rules: Rules) -> list[str]:
 
 
 def sentence(text: str, rules: Rules) -> list[str]:
-    """Return the parts of a caption from a captioner's text: the text in one line, and the additional tags."""
-    parts = (" ".join(text.split()), *typed_tags(",".join(rules.config.additional_tags)))
+    """Return the parts of a caption from a captioner's text: the additional tags, and the text in one line."""
+    parts = (*typed_tags(",".join(rules.config.additional_tags)), " ".join(text.split()))
     return [part for part in parts if part]
 
 

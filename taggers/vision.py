@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from backend.config.problems import Problem
 from taggers import transformer
 from taggers.base import Described, Picture
 from taggers.config import TaggingConfig
@@ -22,6 +23,7 @@ class _Looker:
     """What scorers and embedders share."""
 
     tags: TagList | None = None
+    note: Problem | None = None
     writes_captions = False
     fixed_batch = 0
 

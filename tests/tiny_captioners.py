@@ -44,7 +44,7 @@ from transformers import (
 )
 
 # The functions of this module that make captioners.
-CAPTIONERS = ("llava", "blip2", "florence2", "qwen", "qwen3")
+CAPTIONERS = ("llava", "joycaption", "blip2", "florence2", "qwen", "qwen3")
 SIDE, PATCH, WIDTH = 16, 8, 16
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 CHAT = (
@@ -98,6 +98,20 @@ def llava(folder: Path) -> Path:
         chat_template=CHAT,
     )
     return _saved(folder, LlavaForConditionalGeneration(config), processor)
+
+
+# As JoyCaption's: a system message, words only, and the place of the picture is the template's own.
+WORDS_ONLY = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}<image>"
+    "{{ message['content'].replace('<image>', '').lstrip() }}{% else %}{{ message['content'] }} {% endif %}{% endfor %}"
+)
+
+
+def joycaption(folder: Path) -> Path:
+    """Make a model in the layout of LLaVA that is asked as JoyCaption."""
+    llava(folder)
+    (folder / "chat_template.jinja").write_text(WORDS_ONLY)
+    return folder
 
 
 def blip2(folder: Path) -> Path:

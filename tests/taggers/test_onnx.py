@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import tiny_taggers
 from PIL import Image
@@ -15,7 +17,20 @@ from taggers.base import Picture
 from taggers.config import TaggingConfig
 from taggers.kinds import load
 from taggers.models import DANBOORU
-from taggers.onnx import OnnxTagger, providers, shape_of, square
+from taggers.onnx import CPU, OnnxTagger, providers, shape_of, square
+
+
+def noise(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def documented(image: Image.Image, side: int) -> np.ndarray:
+    """Return what the makers of WD do with a picture, step by step."""
+    longest = max(image.size)
+    padded = Image.new("RGB", (longest, longest), (255, 255, 255))
+    padded.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
+    return np.asarray(padded.resize((side, side), Image.Resampling.BICUBIC))[:, :, ::-1]
+
 
 NOBODY = Picture("", "a.png", Path("a.png"))
 SIDE = tiny_taggers.SIDE
@@ -62,12 +77,18 @@ def test_every_size_is_scaled_to_that_of_the_model(size: tuple[int, int]) -> Non
     assert square(Image.new("RGB", size, (255, 255, 255)), 16).shape == (16, 16, 3)
 
 
-def test_scaling_is_bicubic_after_padding() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
-    padded = np.full((64, 64, 3), 255, np.uint8)
-    padded[12:52] = noise
-    expected = np.asarray(Image.fromarray(padded).resize((32, 32), Image.Resampling.BICUBIC))[:, :, ::-1]
-    assert np.array_equal(square(Image.fromarray(noise), 32), expected)
+@pytest.mark.parametrize("size", [(64, 40), (40, 64), (63, 20), (9, 31), (500, 3), (3, 500)])
+def test_scaling_is_bicubic_after_padding(size: tuple[int, int]) -> None:
+    image = noise(*size)
+    assert np.array_equal(square(image, 32), documented(image, 32))
+
+
+def test_a_comic_strip_is_scaled_without_the_whole_square_around_it() -> None:
+    image = noise(20, 24_000)
+    found = square(image, 48)
+    small = square(image.resize((2, 2400), Image.Resampling.BOX), 48)
+    assert np.abs(found.astype(int) - small).mean() < 1
+    assert found[:, :20].min() == 255 and found[:, 28:].min() == 255
 
 
 def test_the_shape_is_read_from_the_model() -> None:
@@ -163,3 +184,65 @@ def test_the_best_device_that_is_there_is_taken_and_the_processor_helps() -> Non
     with pytest.raises(UserError) as caught:
         providers("cuda", [cpu])
     assert caught.value.problem.code == "tagger_device_missing"
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_device_that_does_not_start_is_told_and_the_processor_takes_its_place(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
+    # As a build for cards where CUDA's libraries are missing: the session is silently one on the processor.
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [cuda, cpu])
+    tagger = load(files.at(model), TaggingConfig())
+    assert tagger.device == "CPU"
+    assert tagger.note is not None and tagger.note.code == "tagger_device_failed"
+    assert tagger.note.params["value"] == "CUDA"
+
+
+def test_a_device_that_breaks_at_its_first_batch_is_told_and_the_processor_takes_its_place(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["DmlExecutionProvider", CPU])
+
+    class Broken:
+        def __init__(self, path: str, providers: list[str]) -> None:
+            self.session, self.providers = session(path, providers=[CPU]), providers
+
+        def get_providers(self) -> list[str]:
+            return self.providers
+
+        def get_inputs(self) -> list[object]:
+            return self.session.get_inputs()
+
+        def get_outputs(self) -> list[object]:
+            return self.session.get_outputs()
+
+        def run(self, *given: object) -> object:
+            if self.providers[0] != CPU:
+                raise RuntimeError("8007000E Not enough memory\nmore")
+            return self.session.run(*given)
+
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Broken)
+    tagger = load(files.at(model), TaggingConfig(device="directml"))
+    assert tagger.device == "CPU" and tagger.note is not None
+    assert tagger.note.params == {"value": "Dml", "reason": "8007000E Not enough memory"}
+    assert tagger.describe([tagger.prepare(Image.new("RGB", (4, 4)), NOBODY)])[0].scores is not None
+
+
+def test_a_card_that_nobody_uses_is_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(files.at(model), TaggingConfig(device="cpu")).note is None
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    monkeypatch.setattr("taggers.onnx.NVIDIA", sys.executable)
+    note = load(files.at(model), TaggingConfig()).note
+    assert note is not None and note.code == "tagger_card_idle"
+    assert load(files.at(model), TaggingConfig(device="cpu")).note is None, "it was asked for"
+
+
+def test_a_device_that_breaks_later_is_told_with_the_size_of_the_batch(model: Path) -> None:
+    tagger = opened(model)
+    wrong = [np.zeros((3, 3, 3), np.float32)] * 2
+    with pytest.raises(UserError) as caught:
+        tagger.describe(wrong)
+    assert caught.value.problem.code == "tagger_broke"
+    assert caught.value.problem.params["num"] == 2

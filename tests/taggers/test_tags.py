@@ -235,9 +235,9 @@ def test_the_separator_can_be_another() -> None:
     assert joined("", ["a", "b"], TaggingConfig(separator=" | ")) == "a | b"
 
 
-def test_sentences_are_one_line_with_the_additional_tags_behind() -> None:
+def test_sentences_are_one_line_with_the_additional_tags_in_front() -> None:
     rules = make_rules(TaggingConfig(additional_tags=["photo"]))
-    assert sentence(" A cat\n on a mat. ", rules) == ["A cat on a mat.", "photo"]
+    assert sentence(" A cat\n on a mat. ", rules) == ["photo", "A cat on a mat."]
 
 
 def test_confidences_are_by_kind_and_surest_first() -> None:

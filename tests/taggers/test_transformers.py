@@ -16,7 +16,7 @@ from backend.config.problems import UserError
 from backend.data.index import Embedding, Index, Score
 from taggers import files
 from taggers.base import Picture
-from taggers.captioners import Captioner, filled
+from taggers.captioners import Captioner, filled, tidy
 from taggers.config import TaggingConfig
 from taggers.findings import Findings
 from taggers.kinds import load
@@ -73,13 +73,69 @@ def test_every_kind_of_captioner_describes_batches(
     folder = make_pictures(a=1, b=2)
     assert run(build(name), folder, trigger_word="zkz", additional_tags=["photo"]) == Counts(written=2)
     text = (folder / "a.txt").read_text()
-    assert text.startswith("zkz, ") and text.endswith(", photo")
+    assert text.startswith("zkz, photo, ")
 
 
 def test_a_chat_model_is_asked_in_its_template(build: Callable[[str], Path]) -> None:
     tagger = opened(build("llava"), prompt="What of {name}?")
     question = tagger.prepare(Image.new("RGB", (8, 8)), CAT)
     assert question.prompt == "USER: <image>What of tom? ASSISTANT:"
+
+
+def test_a_template_of_words_alone_is_given_words_and_a_system_message(build: Callable[[str], Path]) -> None:
+    tagger = opened(build("joycaption"), prompt="What of {name}?")
+    question = tagger.prepare(Image.new("RGB", (8, 8)), CAT)
+    assert question.prompt == "You are a helpful image captioner. <image>What of tom?"
+
+
+def test_a_template_without_a_place_for_the_picture_gets_one(tmp_path: Path) -> None:
+    folder = tiny_captioners.llava(tmp_path / "tiny")
+    (folder / "chat_template.jinja").write_text("<s>Q: {{ messages[-1]['content'] | trim }} A:")
+    tagger = opened(folder, prompt="What?")
+    question = tagger.prepare(Image.new("RGB", (8, 8)), CAT)
+    assert question.prompt == "<s>Q: <image>\nWhat? A:"
+    seen: list[Any] = []
+    wanted = tagger._model.generate
+    tagger._model.generate = lambda **given: seen.append(given["input_ids"]) or wanted(**given)
+    tagger.describe([question])
+    begins = tagger._processor.tokenizer.bos_token_id
+    assert (seen[0] == begins).sum() == 1, "a text that begins with its mark gets no second one"
+
+
+def test_a_broken_template_is_no_template(tmp_path: Path) -> None:
+    folder = tiny_captioners.llava(tmp_path / "tiny")
+    (folder / "chat_template.jinja").write_text("{{ messages[0].nothing.at.all }}")
+    question = opened(folder, prompt="What?").prepare(Image.new("RGB", (8, 8)), CAT)
+    assert question.prompt == "USER: <image>\nWhat? ASSISTANT:"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("A cat on a mat. It looks up. Behind it stan", "A cat on a mat. It looks up."),
+        ("1girl, long hair, blue dr", "1girl, long hair"),
+        (
+            "A cat. Then many words without an end to them all and",
+            "A cat. Then many words without an end to them all and",
+        ),
+        ("A cat sits. It is very happy. It is very happy. It is very happy. It is ve", "A cat sits. It is very happy."),
+        ("a cat, red, red, red, red, re", "a cat, red"),
+        ("Ein sehr sehr sehr großer Hund. Er läuft du", "Ein sehr sehr sehr großer Hund."),
+        ("一只猫坐在垫子上。它看着镜头。背景是一", "一只猫坐在垫子上。它看着镜头。"),
+        ("<think>Let me see. It is a", ""),
+    ],
+)
+def test_an_answer_that_was_cut_short_ends_where_a_reader_would_end_it(text: str, kept: str) -> None:
+    assert tidy(text, is_cut=True) == kept
+
+
+def test_a_whole_answer_stays_as_it_is_but_for_thoughts() -> None:
+    assert tidy("<think>a cat?</think>\nA cat, a cat, a cat, a cat", is_cut=False) == "A cat, a cat, a cat, a cat"
+
+
+def test_a_long_loop_is_found_at_once() -> None:
+    text = "".join(chr(97 + index * index % 23) for index in range(6000)) + " the end" * 200
+    assert tidy(text, is_cut=True).endswith(" the end")
 
 
 def test_the_caption_so_far_can_be_part_of_the_question(
