@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from urllib.parse import urlparse
 
 from backend.config import paths
 from backend.config.problems import UserError
+from backend.editing.files import FULL
 from backend.runs.locks import take
 from taggers import models
 from taggers.config import TABLE
@@ -28,6 +30,9 @@ EMBEDDERS = ("clip", "siglip", "siglip2")
 # Lies in a folder while a whole repository is downloaded into it.
 INCOMPLETE = ".incomplete"
 SHA256_DIGITS = 64
+# SHA-256, or git's own; a mirror may call its files by other things, of which nothing can be told.
+HASH = re.compile(r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")
+GIGABYTE = 1_000_000_000
 READ_BYTES = 1024 * 1024
 HUB_SECONDS = 20.0
 WAIT_SECONDS = 0.5
@@ -193,8 +198,9 @@ def _wanted(row: TaggerModel) -> list[str]:
         beside = [name for name in names if name.rpartition("/")[0] == folder]
         lists = (*TAG_LISTS, "thresholds.csv")
         return [name for name in beside if name.startswith(main) or Path(name).name in lists]
-    endings = (".json", ".safetensors", ".txt", ".model", ".jinja")
-    return [name for name in names if name.endswith(endings) and "/" not in name]
+    top = [name for name in names if "/" not in name]
+    weights = ".safetensors" if any(name.endswith(".safetensors") for name in top) else ".bin"
+    return [name for name in top if name.endswith((".json", ".txt", ".model", ".jinja", weights))]
 
 
 def _fetch(row: TaggerModel, file: str, folder: Path, progress: Progress | None) -> Path:
@@ -208,18 +214,29 @@ def _fetch(row: TaggerModel, file: str, folder: Path, progress: Progress | None)
     url = hf_hub_url(row.repo, file, revision=row.revision)
     facts = get_hf_file_metadata(url)
     known = str(facts.etag or "")
-    part = target.with_name(f".{target.name}.{known[:16]}.part")
+    part = target.with_name(f".{target.name}.{re.sub(r'[^0-9A-Za-z]', '', known)[:16]}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    with part.open("ab") as out:
-        while not take(out):  # another process is at it
+    # In a file of its own: Windows moves no file that another process has open, and locks shift the place of writing.
+    with target.with_name(f".{target.name}.lock").open("ab") as lock:
+        while not take(lock):  # another process is at it
             time.sleep(WAIT_SECONDS)
         if target.is_file():
             return target
-        _receive(facts, url, out, _bar(file, progress))
-    if known and known != _hash(part, known):
-        part.unlink()
-        raise UserError("tagger_hash_wrong", f"{TABLE}.model", value=row.repo, file=file)
-    return part.replace(target)
+        with part.open("ab") as out:
+            _check_room(row, part, (facts.size or 0) - out.tell())
+            _receive(facts, url, out, _bar(file, progress))
+        if HASH.match(known) and known != _hash(part, known):
+            part.unlink()
+            raise UserError("tagger_hash_wrong", f"{TABLE}.model", value=row.repo, file=file)
+        return part.replace(target)
+
+
+def _check_room(row: TaggerModel, part: Path, missing: int) -> None:
+    """Refuse what the disk has no room for, before it is full."""
+    free = shutil.disk_usage(part.parent).free
+    if missing > free:
+        sizes = {"needed": f"{missing / GIGABYTE:.1f}", "free": f"{free / GIGABYTE:.1f}"}
+        raise UserError("tagger_no_room", f"{TABLE}.model", value=row.repo, folder=str(part.parent), **sizes)
 
 
 def _receive(facts: Any, url: str, out: Any, bar: Any) -> None:
@@ -270,6 +287,8 @@ def _plain_words(row: TaggerModel) -> Iterator[None]:
     place, folder = f"{TABLE}.model", str(models_dir() / row.name)
     try:
         yield
+    except UserError:
+        raise
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UserError("tagger_hub_denied", place, value=row.repo) from error
     except errors.RemoteEntryNotFoundError as error:
@@ -278,7 +297,11 @@ def _plain_words(row: TaggerModel) -> Iterator[None]:
         raise UserError("tagger_downloads_off", place, value=row.repo, folder=folder) from error
     except errors.HTTPError as error:
         raise UserError("tagger_offline", place, value=row.repo, reason=_reason(error), folder=folder) from error
+    except (ImportError, ValueError) as error:  # what httpx says of a proxy that it cannot use
+        raise UserError("tagger_proxy", place, value=row.repo, reason=_reason(error), folder=folder) from error
     except OSError as error:
+        if error.errno in FULL:
+            raise UserError("disk_full", value=folder) from error
         if error.errno is None:  # the hub's library: what arrived is not what was announced
             raise UserError("tagger_offline", place, value=row.repo, reason=_reason(error), folder=folder) from error
         reason = error.strerror or str(error)

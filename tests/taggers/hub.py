@@ -14,17 +14,27 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
-    """Serves the files of `folder` as the repository `repo`. `breaks_at`: the connection is cut after so many bytes."""
+    """Serves the files of `folder` as the repository `repo`.
+
+    `breaks_at`: the connection is cut after so many bytes. `tag`: what files are called by instead of their hash.
+    `size`: how large they are said to be.
+    """
 
     def __init__(self, folder: Path, repo: str) -> None:
         self.folder = folder
         self.repo = repo
         self.breaks_at = 0
         self.wrong_hash = False
+        self.tag = ""
+        self.size = 0
         self.asked: list[tuple[str, str, str]] = []
 
+    def file(self, name: str) -> str:
+        """Return what is asked for to have a file."""
+        return f"/{self.repo}/resolve/main/{name}"
+
     def etag(self, data: bytes) -> str:
-        return "0" * 64 if self.wrong_hash else hashlib.sha256(data).hexdigest()
+        return self.tag or "0" * 64 if self.tag or self.wrong_hash else hashlib.sha256(data).hexdigest()
 
 
 @contextmanager
@@ -60,7 +70,11 @@ def serving(hub: Hub) -> Iterator[str]:
                 self.send_header("Content-Length", "0")
                 return self.end_headers()
             data = path.read_bytes()
-            headers = {"ETag": f'"{hub.etag(data)}"', "X-Repo-Commit": COMMIT, "X-Linked-Size": str(len(data))}
+            headers = {
+                "ETag": f'"{hub.etag(data)}"',
+                "X-Repo-Commit": COMMIT,
+                "X-Linked-Size": str(hub.size or len(data)),
+            }
             return self.send(data, headers, with_body)
 
         def send(self, data: bytes, headers: dict[str, str], with_body: bool) -> None:

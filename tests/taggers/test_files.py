@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,53 @@ def test_offline_and_denied_are_told_in_words(tmp_path: Path, home: Path) -> Non
     with serving(Hub(tmp_path, "somebody/else")) as address:
         assert fetch(address, "wd-vit-tagger-v3", home)["code"] == "tagger_hub_denied"
         assert fetch(address, "somebody/tagger", home)["code"] == "tagger_hub_denied"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"ALL_PROXY": "socks5://127.0.0.1:9"}, {"HTTPS_PROXY": "socks://127.0.0.1:9"}],
+    ids=["socks5", "socks"],
+)
+def test_a_proxy_that_cannot_be_used_is_told_in_words(home: Path, variables: dict[str, str]) -> None:
+    told = fetch("https://hub.invalid", "wd-vit-tagger-v3", home, NO_PROXY="", **variables)
+    assert told["code"] in ("tagger_proxy", "tagger_offline")  # the latter where socksio is installed
+    assert "wd-vit-tagger-v3" in told["text"]
+
+
+def test_weights_of_old_repositories_are_downloaded_too(tmp_path: Path, home: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for name in ("config.json", "pytorch_model.bin", "training_args.h5", "flax_model.msgpack"):
+        (there / name).write_text("{}")
+    with serving(Hub(there, "somebody/old")) as address:
+        fetch(address, "somebody/old", home)
+    found = {path.name for path in (home / "models" / "taggers" / "somebody--old").glob("[!.]*")}
+    assert found == {"config.json", "pytorch_model.bin"}
+
+
+def test_a_mirror_that_gives_no_hashes_is_believed(tmp_path: Path, home: Path) -> None:
+    hub = Hub(tiny_taggers.wd(tmp_path / "there"), "SmilingWolf/wd-vit-tagger-v3")
+    hub.tag = "5f3a-61c/8=="
+    with serving(hub) as address:
+        found = fetch(address, "wd-vit-tagger-v3", home)
+    assert Path(found["path"]).is_file()
+    assert not list((home / "models").rglob("*.part"))
+
+
+def test_two_processes_download_a_model_once(tmp_path: Path, home: Path) -> None:
+    there = tiny_taggers.wd(tmp_path / "there")
+    hub = Hub(there, "SmilingWolf/wd-vit-tagger-v3")
+    with serving(hub) as address, ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: fetch(address, "wd-vit-tagger-v3", home), range(2)))
+    assert found[0]["path"] == found[1]["path"]
+    assert Path(found[0]["path"]).read_bytes() == (there / "model.onnx").read_bytes()
+    assert sum(asked[:2] == ("GET", hub.file("model.onnx")) for asked in hub.asked) == 1
+    assert not list((home / "models").rglob("*.part"))
+
+
+def test_a_model_that_the_disk_has_no_room_for_is_refused_before_it_is_full(tmp_path: Path, home: Path) -> None:
+    hub = Hub(tiny_taggers.wd(tmp_path / "there"), "SmilingWolf/wd-vit-tagger-v3")
+    hub.size = 10**18
+    with serving(hub) as address:
+        told = fetch(address, "wd-vit-tagger-v3", home)
+    assert told["code"] == "tagger_no_room" and "1000000000.0" in told["text"]
