@@ -33,7 +33,17 @@ from backend.editing.mask_actions import MaskActions
 from backend.editing.outcomes import Applied, Conflict, Reloaded, Renumbered, Saving, Unsaved
 from backend.editing.partials import clear_partials
 from backend.editing.picture_files import COPIES
-from backend.editing.pictures import Listed, Pictures, Progress, keep, list_folder, load, recall, snapshot_path
+from backend.editing.pictures import (
+    Listed,
+    Pictures,
+    Progress,
+    folder_time,
+    keep,
+    list_folder,
+    load,
+    recall,
+    snapshot_path,
+)
 from backend.editing.presence import Presence, Visitor
 from backend.editing.tags import Mask
 from backend.editing.tidying import tidy
@@ -82,6 +92,8 @@ class Library(MaskActions):
         self.folder_problems: tuple[Problem, ...] = ()
         self._snapshot = snapshot_path(self.cache_dir, self.root, caption_extension, is_recursive=recursive)
         self._late: list[Conflict] = []
+        # Folders in which captions were written here, by their paths with / at the end.
+        self._written: set[str] = set()
         if LocalFiles().kind(str(self.root)) != "folder":
             raise UserError("caption_folder_missing", value=str(self.root))
         self.journal = Journal(self.root)
@@ -104,7 +116,19 @@ class Library(MaskActions):
         """Wait until all is written, and remember what is known for the next time."""
         self.journal.close()
         self._presence.leave()
+        self._own_times()
         self.keep()
+
+    def _own_times(self) -> None:
+        """Take over when folders were changed by what was written here, so that the next opening need not list them.
+
+        What others did there meanwhile is found as soon as somebody looks for changes.
+        """
+        with self._lock:
+            self._settle()
+            folders = self._pictures.folders
+            for prefix in self._written & folders.keys():
+                folders[prefix] = folder_time(f"{self.root}{os.sep}{prefix}")
 
     def keep(self) -> None:
         """Write what is known to the cache; where that fails, the folder only opens more slowly."""
@@ -361,6 +385,7 @@ class Library(MaskActions):
             self._unsaved.pop(caption, None)
             rows = self._rows(caption)
             if isinstance(outcome, str):
+                self._written.add(caption[: caption.rfind("/") + 1])
                 for row in rows:
                     self._pictures.caption_stamps[row] = outcome
             elif outcome.code == "caption_changed_outside" and rows and not self.journal.pending(caption):

@@ -43,7 +43,8 @@ class Listed:
 
     `names` are paths below the folder with /. `captions` are those of the caption files, also of such as are not there
     yet: their stamp is empty. `edits` and `masks` are the stamps of these files, by row. `problems` are sub-folders
-    that cannot be read. `folders`: times of the folders, by their paths with / at the end, as `folder_time`.
+    that cannot be read. `folders`: times of the folders, by their paths with / at the end, as `folder_time`; 0 where
+    that is so new that it proves nothing.
     """
 
     names: list[str]
@@ -114,12 +115,16 @@ def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Lis
 
 
 def folder_time(path: str) -> int:
-    """Return when files came to or went from a folder last, in ns; 0: just now, or nobody knows."""
+    """Return when files came to or went from a folder last, in ns; 0: nobody knows."""
     try:
-        found = os.stat(path).st_mtime_ns  # noqa: PTH116 (often)
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 (often)
     except OSError:  # listing it says why
         return 0
-    return found if time.time_ns() - found > SETTLED_SECONDS * 1e9 else 0
+
+
+def _settled(when: int) -> int:
+    """Return the time of a folder if it proves that nothing has changed since; else 0."""
+    return when if time.time_ns() - when > SETTLED_SECONDS * 1e9 else 0
 
 
 def _folders(
@@ -127,7 +132,7 @@ def _folders(
 ) -> Iterator[tuple[str, tuple[File, ...]]]:
     system = LocalFiles()
     # Before it is listed: what comes meanwhile is found the next time.
-    times[prefix] = folder_time(f"{root}{os.sep}{prefix}")
+    times[prefix] = _settled(folder_time(f"{root}{os.sep}{prefix}"))
     try:
         listing = system.listing(system.join(root, prefix.rstrip("/")) if prefix else root)
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Self
@@ -64,6 +65,7 @@ class TagTable:
         self.ids, self.is_first = ids, is_first
         self.offsets = _offsets(lengths)
         self.numbers = {word: number for number, word in enumerate(words)}
+        self._folding = threading.Lock()
         self._folded: list[str] = []
         self._by_folded: dict[str, list[int]] = {}
         self._rows: NDArray[np.int32] | None = None
@@ -91,11 +93,12 @@ class TagTable:
     @property
     def folded(self) -> list[str]:
         """The words without large letters, by number."""
-        for word in self.words[len(self._folded) :]:
-            folded = word.casefold()
-            self._by_folded.setdefault(folded, []).append(len(self._folded))
-            self._folded.append(word if folded == word else folded)
-        return self._folded
+        with self._folding:  # each word once, however many threads ask
+            for word in self.words[len(self._folded) :]:
+                folded = word.casefold()
+                self._by_folded.setdefault(folded, []).append(len(self._folded))
+                self._folded.append(word if folded == word else folded)
+            return self._folded
 
     def find(self, word: str) -> list[int]:
         """Return the numbers of the tags that are this one, in large or small letters."""

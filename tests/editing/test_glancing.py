@@ -134,6 +134,35 @@ def test_our_own_writes_are_not_taken_for_others(folder: Path) -> None:
         assert not library.reload_changed(at_a_glance=True).changed and set(library.texts) == {"cat"}
 
 
+def test_a_folder_is_opened_without_listing_it_right_after_a_batch(
+    folder: Path, num_listings: Callable[[], int]
+) -> None:
+    with Library(folder) as library:
+        library.apply("all", {row: "dog" for row in range(20)})
+    num_listings()
+    with Library(folder) as library:
+        assert num_listings() == 0
+        assert set(library.texts) == {"dog"}
+        library.undo(wait=True)
+        assert not library.reload_changed().changed
+        library.apply("some", {0: "bird", 1: "fox"})
+    num_listings()
+    with Library(folder) as library:
+        assert num_listings() == 0
+        assert library.texts[:3] == ["bird", "fox", "cat"]
+
+
+def test_what_others_did_while_we_wrote_is_found_at_the_first_look(folder: Path) -> None:
+    with Library(folder) as library:
+        library.apply("all", {row: "dog" for row in range(20)}, wait=True)
+        Image.new("RGB", (8, 8)).save(folder / "set1" / "new.png")
+        in_place(folder / "set0" / "02.txt", "theirs")
+    with Library(folder) as library:
+        found = library.reload_changed(at_a_glance=True)
+        assert found.added == ("set1/new.png",) and len(library) == 21
+        assert library.texts[library.row("set0/02.png")] == "theirs"
+
+
 def test_small_folders_are_always_listed(folder: Path, num_listings: Callable[[], int]) -> None:
     glancing.NUM_LISTED = 100  # put back by the fixture's monkeypatch
     Library(folder).close()
