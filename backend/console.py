@@ -93,6 +93,9 @@ class Console:
             shown = "-" if loss is None else f"{loss:.4f}"
             speed = view.step_seconds or 0.0
             return self.text("step", step=view.step, total=view.total, loss=shown, seconds=f"{speed:.2f}", left=left)
+        if view.phase == "tagging" and eta is not None and view.step_seconds:
+            rate = f"{1 / view.step_seconds:.1f}"
+            return self.text("tagging.progress", done=view.done, total=view.phase_total, speed=rate, left=left)
         if view.phase_total:
             # The time that a few samples take is not estimated.
             known = view.phase in ("caching", *COUNTED_PHASES) and eta is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +18,12 @@ from backend.runs.layout import find_run
 from backend.runs.queue import start_run
 from taggers import models
 from taggers.config import TaggingConfig, parameters, parse
+from taggers.files import Progress
 from taggers.launching import check, new_run
 from taggers.tagging import Listener, Task, preview_row, tag
 
-FAILED, REFUSED = 1, 2
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+MEGABYTE = 1_000_000
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str}
 
 
@@ -48,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
         for problem in error.problems if isinstance(error, ConfigError) else [error.problem]:
             print(render(problem, language), file=sys.stderr)
         return REFUSED
+    except KeyboardInterrupt:  # a preview: nothing was written
+        return INTERRUPTED
     print(translate("cli.tagging.started", language, path=run.path), flush=True)
     return 0 if console.follow(run, language, offset=offset) else FAILED
 
@@ -77,7 +82,8 @@ def parser(language: str) -> argparse.ArgumentParser:
 
 def _add(made: argparse.ArgumentParser, item: Parameter, language: str) -> None:
     flag = f"--{item.name.replace('_', '-')}"
-    text = help_text(item, language).replace("%", "%%")
+    default = translate("cli.tagging.default", language, value=_shown(item)) if item.default not in ("", []) else ""
+    text = " ".join(part for part in (help_text(item, language), default) if part).replace("%", "%%")
     if item.kind == "bool":
         made.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
     elif item.kind == "strings":
@@ -88,13 +94,34 @@ def _add(made: argparse.ArgumentParser, item: Parameter, language: str) -> None:
         made.add_argument(flag, type=TYPES[item.kind], metavar=item.kind.upper(), help=text)
 
 
+def _shown(item: Parameter) -> str:
+    """Return a default as it is typed."""
+    if item.kind == "bool":
+        return f"--{'' if item.default else 'no-'}{item.name.replace('_', '-')}"
+    return str(item.default)
+
+
+def _downloading(language: str) -> Progress:
+    """Return what tells how a download goes: a line now and then, and one at its end."""
+    told_at = 0.0
+
+    def tell(file: str, done: int, total: int) -> None:
+        nonlocal told_at
+        if done == total or time.monotonic() - told_at >= console.LINE_SECONDS:
+            told_at = time.monotonic()
+            megabytes = {"done": done // MEGABYTE, "total": max(total, done) // MEGABYTE}
+            print(translate("cli.tagging.downloading", language, file=file, **megabytes), flush=True)
+
+    return tell
+
+
 def _preview(config: TaggingConfig, language: str) -> int:
     """Tag some pictures and print what would be written."""
     from taggers.kinds import get, load
 
     check(config)
+    files = get(config.model, _downloading(language))
     print(translate("cli.phase.loading", language), flush=True)
-    files = get(config.model)
     tagger = load(files, config)
     task = Task(config, "", kind=files.model.kind)
 

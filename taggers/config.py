@@ -129,7 +129,8 @@ class TaggingConfig(Section):
     r"""Write "saber \(fate\)": for programs that take brackets as emphasis."""
 
     confidence_weights: Annotated[bool, Field(title="Confidence as weight"), Ui(tier="experimental")] = False
-    """Write each tag with its confidence: (smile:0.87). Only of use with weighted captions."""
+    """Write each tag with its confidence: (smile:0.87), and brackets in it escaped. Only of use with weighted
+    captions."""
 
     separator: Annotated[str, Field(title="Separator", min_length=1), Ui(aliases=("caption_separator",))] = ", "
     """What stands between two tags."""
@@ -143,8 +144,8 @@ class TaggingConfig(Section):
     written behind or before the old one. overwrite: it takes its place. All of it can be undone."""
 
     output: Annotated[Literal["txt", "json", "jsonl"], Field(title="Written as"), Ui()] = "txt"
-    """txt: a caption file beside each picture. json: a file beside each picture, with all confidences. jsonl: one file
-    captions.jsonl in each folder, which can be chosen as a data set."""
+    """txt: a caption file beside each picture. json: a file beside each picture, with the confidences of its tags.
+    jsonl: one file captions.jsonl in each folder with all of that, which can be chosen as a data set."""
 
     caption_extension: Annotated[
         str,
@@ -158,7 +159,7 @@ class TaggingConfig(Section):
     and {folder} for its folder's. Empty: the prompt that suits the model."""
 
     max_new_tokens: Annotated[int, Field(title="Longest sentence", ge=8, le=4096), Ui(unit="tokens")] = 256
-    """A model that writes sentences ends them at the latest after so many tokens."""
+    """A model that writes sentences ends at the latest after so many tokens: with its last whole sentence."""
 
     quantization: Annotated[Literal["none", "4bit"], Field(title="Weights of captioners"), Ui()] = "none"
     """4bit needs a quarter of the memory, an NVIDIA card and the package bitsandbytes."""

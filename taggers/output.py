@@ -97,7 +97,9 @@ class Output:
         is_theirs = bool(before) and self.config.on_existing == "skip"  # somebody wrote it meanwhile
         if is_theirs or file in self._put:
             return Written(picture, before, before, is_new=False)
-        after = joined(before, words, self.config)
+        after = joined(before, words, self.config) if words or self.config.trigger_word.strip() else ""
+        if not after:  # an empty file says nothing, and what stands there is better than nothing
+            return Written(picture, before, before, is_new=False)
         text = after
         if self.config.output != "txt":
             text = self._with_caption(picture, found, {CAPTION: after, DETAILS: dict(details)})

@@ -121,6 +121,8 @@ class _Tagging:
         self.findings = Findings(task.config.model, task.kind) if looks_only else None
         self.rules = make_rules(task.config)
         self._unsaved: list[Written] = []
+        # Pictures of which the model had nothing to say.
+        self._wordless: list[str] = []
         self._flushed_at = time.monotonic()
         self._pause = WHOLE_SECONDS if task.config.output == "jsonl" else FLUSH_SECONDS
 
@@ -139,6 +141,8 @@ class _Tagging:
                 self._save(self.output.close)
             raise
         self._save(self.output.close)
+        if names := self._wordless:
+            self.listener.warn(Problem("warning", "tagging_wordless", "", {"num": len(names), "name": names[0]}))
 
     def _describe(self, chosen: Sequence[Picture]) -> None:
         config, done = self.task.config, 0
@@ -181,6 +185,8 @@ class _Tagging:
             assert isinstance(self.output, Masks), "models that make masks have an output of their own"
             return self.output.put_mask(picture, described.mask)
         found, details = _words(described, self.tagger, self.rules)
+        if not found:
+            self._wordless.append(picture.name)
         return self.output.put(picture, found, details)
 
     def _save(self, write: Callable[[], list[Problem]]) -> None:

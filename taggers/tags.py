@@ -160,7 +160,7 @@ def _is_excluded(name: str, rules: Rules) -> bool:
 def spelled(name: str, config: TaggingConfig, score: float | None = None) -> str:
     """Return a tag as it is written."""
     text = with_spaces(name) if config.underscore_to_space else name
-    if config.escape_brackets:
+    if config.escape_brackets or config.confidence_weights:  # brackets in brackets would be a second weight
         text = re.sub(r"(?<!\\)([()])", r"\\\1", text)
     return f"({text}:{score:.2f})" if config.confidence_weights and score is not None else text
 
@@ -172,14 +172,14 @@ def words(tags: Sequence[Tag], rules: Rules) -> list[str]:
     first = [tag for kind in SINGLE if getattr(config, kind) == "first" for tag in single[kind]]
     last = [tag for kind in reversed(SINGLE) if getattr(config, kind) == "last" for tag in single[kind]]
     middle = ordered((tag for tag in tags if tag.category not in SINGLE), config.order)
-    trigger = same(config.trigger_word)
+    in_front = {"", *triggers(config)}
     found: dict[str, str] = {}
     for text in typed_tags(",".join(config.additional_tags)):
         found.setdefault(same(text), text)
     for tag in (*first, *middle, *last):
         for name in _names(tag, rules):
             found.setdefault(same(name), spelled(name, config, tag.score))
-    return [word for key, word in found.items() if key not in ("", trigger)]
+    return [word for key, word in found.items() if key not in in_front]
 
 
 def sentence(text: str, rules: Rules) -> list[str]:
@@ -203,15 +203,19 @@ def joined(old: str, new: Sequence[str], config: TaggingConfig) -> str:
     return _led(caption, config)
 
 
+def triggers(config: TaggingConfig) -> list[str]:
+    """Return the trigger word in the form in which tags are compared; several where it has commas in it."""
+    return [word for part in _parts(config.trigger_word, config) if (word := _bare(part))]
+
+
 def _led(caption: str, config: TaggingConfig) -> str:
     """Return a caption with the trigger word in front; where it stands in it already, it comes to the front."""
-    trigger = config.trigger_word.strip()
-    found = _parts(caption, config)
-    if not trigger or _bare(found[0]) == same(trigger):
+    leading, found = triggers(config), _parts(caption, config)
+    if [_bare(part) for part in found[: len(leading)]] == leading:
         return caption
-    if same(trigger) in map(_bare, found):
-        caption = config.separator.join(part.strip() for part in found if _bare(part) != same(trigger))
-    return config.separator.join(part for part in (trigger, caption) if part)
+    if not set(leading).isdisjoint(map(_bare, found)):
+        caption = config.separator.join(part.strip() for part in found if _bare(part) not in leading)
+    return config.separator.join(part for part in (config.trigger_word.strip(), caption) if part)
 
 
 def _parts(caption: str, config: TaggingConfig) -> list[str]:

@@ -68,6 +68,13 @@ def test_every_parameter_is_an_option(language: str) -> None:
     assert all(name in text.replace(" ", "") for name in models.MODELS)
 
 
+def test_the_help_tells_what_holds_when_nothing_is_said() -> None:
+    text = " ".join(command.parser("en").format_help().split())
+    assert "1 leaves the kind out. (Default: 0.35)" in text
+    assert "(Default: --underscore-to-space)" in text and "(Default: --no-mcut)" in text
+    assert "(Default: )" not in text
+
+
 def test_options_become_values() -> None:
     given = ["a", "b", "--no-recursive", "--excluded-tags", "x*", "y", "--rating", "last", "--batch-size", "8"]
     options = vars(command.parser("en").parse_args(given))

@@ -119,6 +119,20 @@ def test_captions_that_are_there(model: Path, make_pictures: MakePictures, how: 
     assert counts == (Counts(written=1, skipped=1) if how == "skip" else Counts(written=2))
 
 
+@pytest.mark.parametrize("output", ["txt", "json", "jsonl"])
+def test_nothing_found_is_told_and_nothing_is_written_or_lost(
+    model: Path, make_pictures: MakePictures, output: str
+) -> None:
+    folder = make_pictures(a=1, b=2)
+    (folder / "a.txt").write_text("mine", encoding="utf-8")
+    heard = Heard()
+    before = sorted(folder.iterdir())
+    options = {"general_threshold": 1, "character_threshold": 1, "copyright_threshold": 1, "output": output}
+    assert run(model, folder, heard, on_existing="overwrite", **options) == Counts(skipped=2)
+    assert sorted(folder.iterdir()) == before and captions(folder) == {"a.txt": "mine"}
+    assert [(each.code, each.params) for each in heard.warnings] == [("tagging_wordless", {"num": 2, "name": "a.png"})]
+
+
 def test_encoding_and_line_ends_of_a_caption_are_kept(model: Path, make_pictures: MakePictures) -> None:
     folder = make_pictures(a=1)
     (folder / "a.txt").write_bytes("\ufeff帽子, hat\r\n".encode())

@@ -203,6 +203,22 @@ def test_the_trigger_word_is_in_front_once(how: Any) -> None:
     assert joined("", [], config) == "zkz"
 
 
+@pytest.mark.parametrize("how", ["merge", "append", "prepend", "overwrite"])
+def test_a_trigger_word_of_several_words_is_in_front_once_however_often_it_is_tagged(how: Any) -> None:
+    config = TaggingConfig(on_existing=how, trigger_word="zkz, 1girl")
+    words = tagged(trigger_word="zkz, 1girl")
+    assert "1girl" not in words
+    once = joined("smile, 1girl", words, config)
+    twice = joined(once, words, config)
+    for caption in (once, twice):
+        assert caption.startswith("zkz, 1girl, ") and caption.count("zkz") == caption.count("1girl") == 1
+    assert joined("", [], config) == "zkz, 1girl"
+
+
+def test_brackets_in_a_weight_are_no_weight_of_their_own() -> None:
+    assert "(saber \\(fate\\):0.70)" in tagged(confidence_weights=True)
+
+
 def test_a_trigger_word_behind_other_words_comes_to_the_front() -> None:
     config = TaggingConfig(on_existing="prepend", trigger_word="zkz")
     assert joined("zkz, cat", ["hat"], config) == "zkz, hat, cat"
