@@ -22,7 +22,7 @@ from ui.pages import captions, data, expert, quick, runs, settings, tensorboard
 from ui.theme import make_theme
 
 PAGES = ("train", "data", "captions", "runs", "tensorboard", "settings")
-STYLES = ("shell", "runs", "expert", "data", "captions", "captions_tools", "captions_search")
+STYLES = ("shell", "runs", "expert", "data", "captions", "captions_tools", "captions_search", "access")
 FAVICON = STATIC_DIR / "favicon.svg"
 COOKIE = "athanor-language"
 YEAR = 365 * 24 * 3600
@@ -62,7 +62,8 @@ def build(services: Services, language: str) -> gr.Blocks:
             with gr.Column(elem_id="pages"):
                 _pages(context)
         picker.build(language, lambda: Roots())
-        gr.HTML(frame, html_template="<span hidden></span>", js_on_load=script("shell.js"), elem_id="shell-script")
+        scripts = script("keyboard.js") + script("shell.js")
+        gr.HTML(frame, html_template="<span hidden></span>", js_on_load=scripts, elem_id="shell-script")
         gr.Timer(2).tick(partial(refreshed_bar, context), bar, bar, **QUIET)
     return blocks
 

@@ -13,8 +13,8 @@ from ui.folders import PickKind, Roots, answer
 from ui.markup import render, script
 
 TEXTS = (
-    "choose_folder", "choose_model", "choose_data", "choose_code", "choose", "cancel", "up", "path", "pictures",
-    "model", "hidden", "empty", "not_allowed", "no_permission", "unreadable",
+    "choose_folder", "choose_model", "choose_data", "choose_code", "choose", "cancel", "up", "path", "places",
+    "pictures", "model", "hidden", "empty", "not_allowed", "no_permission", "unreadable",
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ dialog.innerHTML = `
       <input type="text" spellcheck="false" autocomplete="off" list="folder-picker-completions">
       <datalist id="folder-picker-completions"></datalist>
     </div>
-    <div class="picker-body"><nav></nav><ul></ul></div>
-    <div class="dialog-foot"><span></span><button type="button" class="picker-choose"></button></div>
+    <div class="picker-body"><nav><div role="list"></div></nav><ul></ul></div>
+    <div class="dialog-foot"><span role="status"></span><button type="button" class="picker-choose"></button></div>
   </form>`;
 document.body.append(dialog);
 const find = (selector) => dialog.querySelector(selector);
@@ -26,6 +26,7 @@ let target = "";
 let kind = "folder";
 let listing = null;
 let selected = "";
+let opener = null;
 
 function button(label, path, note, choosable) {
   const item = document.createElement("li");
@@ -66,7 +67,7 @@ async function show(path, entered = false) {
   selected = answer.path;
   if (input.value === typed) input.value = answer.path;
   find(".picker-up").disabled = !answer.parent;
-  find("nav").replaceChildren(...answer.places.map((place) => button(place.name, place.path, "", "dir")));
+  find("[role=list]").replaceChildren(...answer.places.map((place) => button(place.name, place.path, "", "dir")));
   const rows = answer.entries.map((e) => button(e.name, e.path, note(e), e.is_dir ? (e.is_model ? "dir is-model" : "dir") : "file"));
   find("ul").replaceChildren(...rows);
   find("ul").scrollTop = 0;
@@ -92,6 +93,7 @@ function choose(path) {
   field.dispatchEvent(new Event("change", { bubbles: true }));
   field.focus();
   field.blur();
+  if (opener?.isConnected) opener.focus();
 }
 
 async function open(id, wanted) {
@@ -101,7 +103,9 @@ async function open(id, wanted) {
   find("header strong").textContent = text("choose_" + kind);
   find(".picker-close").textContent = text("cancel");
   find(".picker-choose").textContent = text("choose");
-  find(".picker-up").title = text("up");
+  find(".picker-up").title = find(".picker-up").ariaLabel = text("up");
+  find("nav").ariaLabel = text("places");
+  dialog.ariaLabel = text("choose_" + kind);
   input.setAttribute("aria-label", text("path"));
   dialog.showModal();
   await show(field?.value || localStorage.getItem(REMEMBER + kind) || "");
@@ -127,8 +131,10 @@ window.athanorBrowse = new AbortController();
 document.addEventListener(
   "click",
   (event) => {
-    const opener = event.target.closest("[data-browse]");
-    if (opener) open(opener.dataset.browse, opener.dataset.kind || "folder");
+    const pressed = event.target.closest("[data-browse]");
+    if (!pressed) return;
+    opener = pressed;
+    open(opener.dataset.browse, opener.dataset.kind || "folder");
   },
   { signal: window.athanorBrowse.signal },
 );

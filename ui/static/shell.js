@@ -60,7 +60,7 @@ function keys() {
 window.athanorShell?.abort();
 window.athanorShell = new AbortController();
 const { signal } = window.athanorShell;
-window.athanor = { openRun, openCaptions, theme };
+window.athanor = { openRun, openCaptions, theme, announce };
 addEventListener("hashchange", show, { signal });
 document.addEventListener(
   "click",
@@ -78,15 +78,23 @@ document.addEventListener(
   "keydown",
   (event) => {
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
-    if ((event.key === "/" && !typing) || (event.key === "k" && (event.ctrlKey || event.metaKey))) {
+    const asked = document.querySelector("dialog[open]");
+    if (["?", "\uff1f"].includes(event.key) && !typing) keys();
+    else if (asked) return;
+    else if ((event.key === "/" && !typing) || (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey))) {
       const search = [...document.querySelectorAll("[data-search]")].find((box) => box.offsetParent);
       if (search) {
         event.preventDefault();
         search.focus();
         search.select();
       }
-    } else if (event.key === "?" && !typing) keys();
-    else if (!typing && event.altKey && /^[1-9]$/.test(event.key) && PAGES[event.key - 1]) location.hash = PAGES[event.key - 1];
+    } else if (!typing && event.altKey && !event.ctrlKey && /^Digit[1-9]$/.test(event.code) && !/[[\]{}|@#\\~]/.test(event.key)) {
+      // The key, not what it writes: with the option key of a Mac that is no digit, but may be a bracket.
+      const page = PAGES[event.code.at(-1) - 1];
+      if (!page) return;
+      event.preventDefault();
+      location.hash = page;
+    }
   },
   { signal },
 );
