@@ -10,7 +10,7 @@ from PIL import Image
 
 from backend.data.images import read_mask
 from backend.data.picture_edits import PictureEdit, Size, apply_edit
-from ui.captions_pictures import EDITED_SIZE
+from ui.captions_pictures import EDITED_SIZE, Form
 
 # What does not count is tinted, as in the editor.
 TINT = (214, 30, 60)
@@ -30,9 +30,9 @@ class FoundMask:
     def marks(self) -> tuple[str, ...]:
         return (self.mark,)
 
-    def image(self, size: int, *, original: bool) -> tuple[bytes, str]:
+    def image(self, size: int, form: Form) -> tuple[bytes, str]:
         """Return it as a tint, or as it is; see `captions_pictures.Found`."""
-        return (whole(self), "image/png") if original else (tinted(self, size), "image/webp")
+        return (whole(self), "image/png") if form == "original" else (tinted(self, size), "image/webp")
 
 
 def _scaled(mask: Image.Image, shown: Size, side: int) -> Image.Image:

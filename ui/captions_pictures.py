@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
@@ -33,14 +33,18 @@ PASSING = {"Cache-Control": "no-store"}
 DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 
 
+# As it is shown; turned, but not cut; or as its file has it, as large as it is painted on.
+Form = Literal["shown", "whole", "original"]
+
+
 class Found(Protocol):
     """What is shown of a row; `marks` are those that addresses of it have."""
 
     @property
     def marks(self) -> tuple[str, ...]: ...
 
-    def image(self, size: int, *, original: bool) -> tuple[bytes, str]:
-        """Return the image and its media type: of one of `SIZES`, or without its edit, as it is painted on.
+    def image(self, size: int, form: Form) -> tuple[bytes, str]:
+        """Return the image in a form, and its media type; `size` is one of `SIZES`.
 
         Raises:
             UserError: It cannot be read.
@@ -60,9 +64,12 @@ class FoundPicture:
     edit: PictureEdit
     marks: tuple[str, ...] = ()
 
-    def image(self, size: int, *, original: bool) -> tuple[bytes, str]:
+    def image(self, size: int, form: Form) -> tuple[bytes, str]:
         """Return it as WebP; see `Found`."""
-        wanted, edit = (EDITED_SIZE, NO_EDIT) if original else (size, self.edit)
+        if form == "whole":
+            wanted, edit = size, PictureEdit(self.edit.rotate)
+        else:
+            wanted, edit = (EDITED_SIZE, NO_EDIT) if form == "original" else (size, self.edit)
         return thumbnail(self.path, self.stamp, wanted, edit), "image/webp"
 
 
@@ -113,12 +120,12 @@ def thumbnail(path: Path, stamp: str, size: int, edit: PictureEdit = NO_EDIT) ->
 
 
 def router(kinds: Mapping[str, Find], authorised: Callable[[Request], bool]) -> APIRouter:
-    """Return the route `/captions/<kind>/<key of the folder>/<row>?size=`, or `?original=1` without its edit."""
+    """Return the route `/captions/<kind>/<key of the folder>/<row>?size=&form=`; see `Found.image`."""
     routes = APIRouter()
 
     @routes.get("/captions/{kind}/{key}/{row}")
     def image(
-        request: Request, kind: str, key: str, row: int, size: int = SIZES[0], original: bool = False, v: str = ""
+        request: Request, kind: str, key: str, row: int, size: int = SIZES[0], form: Form = "shown", v: str = ""
     ) -> Response:
         if not authorised(request):
             raise HTTPException(401)
@@ -127,7 +134,7 @@ def router(kinds: Mapping[str, Find], authorised: Callable[[Request], bool]) -> 
             raise HTTPException(404)
         wanted = next((known for known in SIZES if known >= size), SIZES[-1])
         try:
-            content, media_type = found.image(wanted, original=original)
+            content, media_type = found.image(wanted, form)
         except UserError as error:
             raise HTTPException(404, str(error)) from error
         return Response(content, media_type=media_type, headers=FOREVER if v in found.marks else PASSING)

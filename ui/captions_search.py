@@ -201,7 +201,7 @@ class Searching:
             slot.cancel()
         found = slot.get(desk.generation, lambda job: _look(desk, job), wait=0.5)
         if isinstance(found, Progress):
-            return {"waiting": self._waiting(found), "percent": _percent(found)}
+            return {"waiting": self._waiting(found), "percent": wording.percent(found)}
         slot.forget()
         return {"ended": True, "cancelled": isinstance(found, Cancelled)}
 
@@ -210,10 +210,7 @@ class Searching:
         if not found.num_total:
             return t("captionpage.looking")
         text = t("captionpage.looking.of", num=f"{found.num_done:,}", total=f"{found.num_total:,}")
-        left = found.seconds_left
-        return (
-            text if left is None else f"{text} · {t('look.left', time=wording.duration(left, self.context.language))}"
-        )
+        return wording.with_time_left(text, found, self.context.language)
 
     @at_desk
     def likeness(self, desk: Desk, _request: Data) -> Data:
@@ -288,10 +285,6 @@ def _look(desk: Desk, job: Job) -> bool:
     except scan.Stopped as error:
         raise background.Stopped from error
     return True
-
-
-def _percent(found: Progress) -> int | None:
-    return round(100 * found.num_done / found.num_total) if found.num_total else None
 
 
 def _kind(model: str) -> str:

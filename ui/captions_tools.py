@@ -153,19 +153,6 @@ class PictureTools(ABC):
         return self._became(desk, desk.library.rotate(name, rows, int(request["degrees"])))
 
     @at_desk
-    def reset_pictures(self, desk: Desk, request: Data) -> Data:
-        """Show pictures as their files have them; stars stay. Records that cannot be used go, too."""
-        rows, t, library = self._asked(desk, request), self.context.t, desk.library
-        name, problems = t("captionpage.action.reset", what=self._what(desk, rows)), library.problems
-        edits = {
-            row: PictureEdit(rating=library.edit(row).rating)
-            for row in rows
-            if library.edit(row).changes_pixels or library.edit_name(row) in problems
-        }
-        applied = library.edit_pictures(name, edits)
-        return self._became(desk, applied, t("captionpage.done.reset", num=f"{len(applied.rows):,}"))
-
-    @at_desk
     def copy_pictures(self, desk: Desk, request: Data) -> Data:
         """Write those of some pictures that are turned or cut into new files."""
         rows = [row for row in self._asked(desk, request) if desk.library.edit(row).changes_pixels]
@@ -176,7 +163,7 @@ class PictureTools(ABC):
         name, at = t("captionpage.action.copy", what=self._what(desk, rows)), library.names[rows[0]] if rows else ""
         applied = library.save_copies(name, rows, edits)
         if applied.came:
-            return self._became(desk, applied, t("captionpage.done.copy", names=_listed(applied.came)), at)
+            return self._became(desk, applied, t("captionpage.done.copy", names=listed(applied.came)), at)
         return self._became(desk, applied, t("captionpage.done.copy_none"), at)
 
     @at_desk
@@ -312,5 +299,6 @@ def _edit(request: Mapping[str, Any], name: str) -> PictureEdit:
     return PictureEdit(rotate, (left, top, width, height), (across, down))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return the first of some names, in a line."""
     return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")

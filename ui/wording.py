@@ -30,10 +30,19 @@ def going_on(waiting: Progress | Cancelled, language: str, *, kind: str = "scan"
     if isinstance(waiting, Cancelled):
         return translate("look.cancelled", language)
     num, total = f"{waiting.num_done:,}", f"{waiting.num_total:,}" if waiting.num_total else "..."
-    text = translate(f"look.{kind}", language, num=num, total=total)
+    return with_time_left(translate(f"look.{kind}", language, num=num, total=total), waiting, language)
+
+
+def with_time_left(text: str, waiting: Progress, language: str) -> str:
+    """Return how far work is, with the time that is left as soon as that can be told."""
     if waiting.seconds_left is None or waiting.seconds < 2:
         return text
     return f"{text} · {translate('look.left', language, time=duration(waiting.seconds_left, language))}"
+
+
+def percent(waiting: Progress) -> int | None:
+    """Return how far work is; None where nobody knows."""
+    return round(100 * waiting.num_done / waiting.num_total) if waiting.num_total else None
 
 
 def num_bytes(size: float | None) -> str:

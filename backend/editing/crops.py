@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from backend.data.picture_edits import Crop, PictureEdit, Size
 from backend.editing.rows import Rows
 
-# The shape that a picture of a size gets, as any size (width, height) of that shape.
-Shape = Callable[[Size], Size]
+# The shape that a picture of a name and a size gets, as any size (width, height) of that shape.
+Shape = Callable[[str, Size], Size]
 # Where the part that is left lies: (0, 0) is the upper left corner, (1, 1) the lower right one.
 Anchor = tuple[float, float]
 MIDDLE: Anchor = (0.5, 0.5)
@@ -65,7 +65,7 @@ def crops_of(
             num_kept += 1
         else:
             size = edit.turned(full)
-            crop = cut_to(size, shape(size), anchor)
+            crop = cut_to(size, shape(library.names[row], size), anchor)
             new = replace(edit, crop=crop, size=size if crop else None)
             if new == edit:
                 num_fitting += 1

@@ -14,7 +14,7 @@ from PIL import Image
 
 from backend.config.problems import UserError
 from backend.data.filesystems import unreadable
-from backend.data.images import EXTENSIONS, read_mask, read_upright
+from backend.data.images import DAMAGE, EXTENSIONS, read_mask, read_upright
 from backend.data.picture_edits import Size
 from backend.data.sources.base import stem_of
 
@@ -24,6 +24,9 @@ MARKED = re.compile(r"^(?P<stem>.+?)[-_. ](?:masklabel|mask|matte|alpha)$", re.I
 # Scaled where the shapes differ by no more than rounding makes.
 SHAPE_TOLERANCE = 0.02
 OPAQUE = 250
+ORIENTATION_TAG = 0x0112
+# The orientations that swap width and height.
+TURNING = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,27 @@ def read_as_mask(path: Path, size: Size) -> bytes:
         UserError: `mask_misfit`: it has another shape; or it cannot be read.
     """
     grey = _grey(path)
-    if abs(grey.width / grey.height / (size[0] / size[1]) - 1) > SHAPE_TOLERANCE:
+    if not _is_alike(grey.size, size):
         wanted = f"{size[0]} × {size[1]}"
         raise UserError("mask_misfit", value=str(path), found=f"{grey.width} × {grey.height}", wanted=wanted)
     buffer = io.BytesIO()
     (grey if grey.size == size else grey.resize(size, Image.Resampling.BILINEAR)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def fits(path: Path, size: Size) -> bool:
+    """Tell from the head of a file whether it has the shape of a picture; it does where the head cannot be read."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            is_turned = image.getexif().get(ORIENTATION_TAG, 1) in TURNING
+    except DAMAGE:
+        return True
+    return _is_alike((height, width) if is_turned else (width, height), size)
+
+
+def _is_alike(found: Size, size: Size) -> bool:
+    return all(size) and abs(found[0] / found[1] / (size[0] / size[1]) - 1) <= SHAPE_TOLERANCE
 
 
 def _grey(path: Path) -> Image.Image:

@@ -35,6 +35,8 @@ NUM_PER_PART = 500
 HOPELESS = frozenset({"no_space", "caption_folder_gone"})
 # go_on(pictures that are done, of how many): whether the rest is still wanted
 GoOn = Callable[[int, int], bool]
+# The rows that look different, and the names of the pictures that came and went.
+Looked = tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]
 Prepare = Callable[[Sequence[str]], Sequence[Change | Skipped]]
 
 
@@ -299,17 +301,30 @@ class PictureActions(Rows, ABC):
     def _took(self, changes: Sequence[Change]) -> Applied:
         """Take over what became of changes that are made, or could not be."""
         with self._lock:
-            self._num_done += 1
             self._settle()
-            became, self._became, self._acting = self._became, {}, frozenset()
-            left = {path: problem for path, problem in became.items() if isinstance(problem, Problem)}
-            is_left = [change.path in left for change in changes]
-            failed = self._look_at(_places(changes, is_left))
-            rows, came, went = self._look_at(_places(changes, [not each for each in is_left]))
-        told = tuple(Skipped(path, problem) for path, problem in left.items())
-        return Applied(None, rows, (), told, failed[1] + came, failed[2] + went)
+            became, self._became = self._became, {}
+        left = {path: problem for path, problem in became.items() if isinstance(problem, Problem)}
+        # Of pictures that come and go all is taken over at once: rows get other numbers by it.
+        num = len(changes) if any(change.kind == "move" for change in changes) else NUM_PER_PART
+        try:
+            parts = [self._took_part(changes[start : start + num], left) for start in range(0, len(changes), num)]
+        finally:
+            with self._lock:
+                self._num_done += 1
+                self._acting = frozenset()
+        rows = tuple(row for part in parts for row in part[0])
+        came = tuple(name for part in parts for name in part[1])
+        went = tuple(name for part in parts for name in part[2])
+        return Applied(None, rows, (), tuple(Skipped(path, problem) for path, problem in left.items()), came, went)
 
-    def _look_at(self, places: Iterable[str]) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]:
+    def _took_part(self, changes: Sequence[Change], left: Mapping[str, Problem]) -> Looked:
+        is_left = [change.path in left for change in changes]
+        with self._lock:
+            _, *before = self._look_at(_places(changes, is_left))
+            rows, came, went = self._look_at(_places(changes, [not each for each in is_left]))
+        return rows, before[0] + came, before[1] + went
+
+    def _look_at(self, places: Iterable[str]) -> Looked:
         """Take over what some files are now.
 
         Returns:

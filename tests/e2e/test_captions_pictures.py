@@ -248,6 +248,87 @@ def test_many_are_turned_rated_reset_sorted_and_filtered(page: Page, folder: Pat
     assert edit_of(folder / "0.png") == {"version": 1, "rating": 4}, "who types rates nothing"
 
 
+def cropped_by(page: Page) -> None:
+    """Crop with the dialog for many that is open, once it has told what it would do."""
+    expect(page.locator("#captions-many-apply")).to_be_enabled()
+    page.locator("#captions-many-apply").click()
+    closed(page)
+
+
+def test_the_selected_pictures_are_cropped_to_a_shape_seen_before_and_undone_at_once(page: Page, folder: Path) -> None:
+    open_crop(page)
+    page.locator('[data-shape="16:9"]').click()
+    page.keyboard.press("Enter")
+    closed(page)
+    first = edit_of(folder / "0.png")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("c")
+    lines = page.locator("[data-part=many-lines]").first
+    page.locator('.many-dialog [data-shape="1:1"]').click()
+    expect(lines).to_contain_text("3 of 4 pictures are cropped.")
+    expect(lines).to_contain_text("1 is cropped already and keeps its crop.")
+    expect(page.locator(".many-dialog .tool-missing")).to_contain_text("3 are smaller than the training size")
+    expect(page.locator(".crop-cut")).to_have_count(3)
+    page.wait_for_function(
+        "[...document.querySelectorAll('.crop-cut img')].every((image) => image.naturalWidth === 192)"
+    )
+    page.locator('[data-anchor="5"]').click()
+    expect(page.locator(".crop-cut").first).to_have_attribute("title", re.compile("600 × 400 → 400 × 400"))
+    expect(page.locator("#captions-many-apply")).to_have_text("Crop 3 pictures")
+    cropped_by(page)
+    expect(page.locator(".captions-note")).to_contain_text("3 pictures are cropped.")
+    expect(tile(page, "3.png").locator(".mark-crop")).to_be_visible()
+    crops = [edit_of(folder / f"{number}.png").get("crop") for number in range(5)]
+    assert crops == [first["crop"], *[[200, 0, 400, 400]] * 3, None]
+    page.locator("[data-tool=undo-done]").click()
+    expect(tile(page, "3.png").locator(".mark-crop")).to_have_count(0)
+    assert edit_of(folder / "0.png") == first and not edit_of(folder / "1.png")
+
+
+def test_pictures_of_the_filter_are_cropped_to_buckets_with_the_keyboard_only(page: Page, folder: Path) -> None:
+    page.locator("#captions-filter").fill("name:1.png or name:2.png")
+    expect(page.locator('[data-part="counts"]')).to_contain_text("2 of 6 pictures")
+    page.locator("[data-tool=more]").focus()
+    page.keyboard.press("Enter")
+    page.locator("[data-tool=crops]").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator('.many-dialog [data-shape="bucket"]')).to_be_focused()
+    expect(page.locator("#captions-many-apply")).to_have_text("Crop 2 pictures")
+    page.locator("#captions-many-apply").focus()
+    page.keyboard.press("Enter")
+    closed(page)
+    expect(tile(page, "2.png").locator(".mark-crop")).to_be_visible()
+    assert edit_of(folder / "1.png")["crop"] == [0, 20, 600, 360], "the shape of 640 x 384"
+    assert [path.name for path in sorted(folder.glob("*.athanor.json"))] == ["1.png.athanor.json", "2.png.athanor.json"]
+
+
+def test_masks_of_another_program_are_imported_by_their_names_and_removed(
+    page: Page, folder: Path, tmp_path: Path
+) -> None:
+    for name, size in {"0_mask.png": (300, 200), "1.png": (600, 400), "2.mask.png": (400, 400)}.items():
+        Image.new("L", size, 90).save(tmp_path / name)
+    page.keyboard.press("Control+a")
+    page.locator("[data-tool=more]").click()
+    page.locator("[data-tool=masks-import]").click()
+    page.locator("#captions-masks-from").fill(str(tmp_path))
+    expect(page.locator(".many-dialog .many-lines").first).to_contain_text("3 of 6 pictures have a mask there.")
+    expect(page.locator(".many-dialog .tool-missing")).to_contain_text("1 mask has another shape")
+    expect(page.locator(".many-dialog .tool-missing")).to_contain_text("2.mask.png")
+    expect(page.locator(".many-strip")).to_contain_text("0.png ← 0_mask.png")
+    page.locator("#captions-many-apply").click()
+    closed(page)
+    expect(page.locator(".captions-note")).to_contain_text("2 pictures have the imported mask.")
+    expect(tile(page, "1.png").locator(".mark-mask")).to_be_visible()
+    assert mask_of(folder / "0.png").size == (600, 400) and mask_of(folder / "0.png").getpixel((0, 0)) == 90
+    page.locator("[data-tool=more]").click()
+    page.locator("[data-tool=mask-remove]").click()
+    expect(page.locator(".captions-note")).to_contain_text("2 pictures have no masks any more")
+    assert not list(folder.glob("*-masklabel.png"))
+    page.keyboard.press("Control+z")
+    expect(tile(page, "1.png").locator(".mark-mask")).to_be_visible()
+
+
 def at(page: Page, x: float, y: float) -> tuple[float, float]:
     """Return where a point of a picture of 600 x 400 is on the mask editor's canvas, as it is fitted."""
     box = page.locator("#captions-mask-canvas").bounding_box()

@@ -37,8 +37,8 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture_actions, "NUM_PER_PART", 2)
 
 
-def shape(size: Size) -> Callable[[Size], Size]:
-    return lambda _: size
+def shape(size: Size) -> Callable[[str, Size], Size]:
+    return lambda _name, _size: size
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_pictures_are_cut_as_they_are_turned_and_cut_ones_are_kept_or_cut_anew(l
     assert kept.edits == {1: PictureEdit(90, (10, 0, 40, 40), (60, 40)), 3: PictureEdit(0, (30, 0, 30, 30), (90, 30))}
     anew = crops_of(library, range(4), shape((1, 1)), (0, 0), replaces=True)
     assert anew.num_kept == 0 and anew.edits[0] == PictureEdit(90, (0, 0, 40, 40), (40, 60), 4)
-    whole = crops_of(library, [0], lambda size: size, replaces=True)
+    whole = crops_of(library, [0], lambda _, size: size, replaces=True)
     assert whole.edits == {0: PictureEdit(90, None, None, 4)}, "of the shape already"
 
 

@@ -70,6 +70,15 @@ def ids(*rows: int) -> str:
     return base64.b64encode(np.array(rows, "<i4").tobytes()).decode()
 
 
+def finished(ask: Any, do: str, *rows: int, **request: Any) -> Data:
+    """Do something to many pictures and wait for what becomes of it."""
+    request |= {"do": do, "token": f"{time.monotonic()}", "scope": "selected", "ids": ids(*rows)}
+    answer = ask("many", generation=ask("open")["generation"], **request)
+    while "waiting" in answer:
+        answer = ask("many", **request)
+    return answer
+
+
 def rows_of(ask: Any, *rows: int) -> list[Data]:
     return ask("rows", ids=list(rows))["rows"]
 
@@ -131,7 +140,7 @@ def test_cuts_stars_and_turns_are_recorded_named_and_undone(ask: Any, folder: Pa
     assert ask("view", filter="", sort="rating")["ids"] == ids(0, 1, 2, 3)
     assert ask("view", filter="cropped rated", sort="name")["ids"] == ids(0)
     assert ask("edit_picture", row=0, rotate=0, crop=[50, 0, 60, 10], size=[60, 40])["error"]
-    assert ask("reset_pictures", ids=ids(0, 1, 2))["done"] == "2 pictures are as their files again."
+    assert finished(ask, "reset", 0, 1, 2)["done"] == "2 pictures are as their files again."
     assert [row["rating"] for row in rows_of(ask, 0, 1, 2)] == [4, 4, 0]
     names = []
     while (answer := ask("undo"))["touched"]:
@@ -154,7 +163,7 @@ def test_records_that_cannot_be_used_are_told_at_the_picture_and_can_be_reset(as
         time.sleep(0.05)
     told = [row["problem"] for row in rows_of(ask, 0, 1, 2)]
     assert "another size" in told[0] and "cannot be read" in told[1] and told[2] == ""
-    assert ask("reset_pictures", ids=ids(0, 1, 2, 3))["done"] == "2 pictures are as their files again."
+    assert finished(ask, "reset", 0, 1, 2, 3)["done"] == "2 pictures are as their files again."
     assert [row["problem"] for row in rows_of(ask, 0, 1)] == ["", ""]
     assert json.loads((folder / "0.png.athanor.json").read_text(encoding="utf-8")) == {"version": 1, "rating": 2}
     assert not (folder / "1.png.athanor.json").exists()
@@ -225,13 +234,13 @@ def test_pictures_and_masks_are_shown_as_edited_and_addresses_of_another_time_ar
     assert picture.size == (40, 30) and "immutable" in kept
     assert picture_at(client, f"/captions/pictures/{key}/0?size=192&v={old}")[1] != "no-store", "of the whole picture"
     assert picture_at(client, f"/captions/pictures/{key}/0?size=192&v=older")[1] == "no-store"
-    whole, _ = picture_at(client, f"/captions/pictures/{key}/0?original=1&v={old}")
+    whole, _ = picture_at(client, f"/captions/pictures/{key}/0?form=original&v={old}")
     assert whole.size == (60, 40) and whole.convert("RGB").getpixel((2, 2)) == RED
     tint, kept = picture_at(client, f"/captions/masks/{key}/0?size=192&v={row['stamp']}-{row['mask']}")
     alpha = np.asarray(tint.convert("RGBA"))[:, :, 3]
     assert alpha.shape == (30, 40) and "immutable" in kept
     assert alpha[15, 5] > 120 and alpha[15, 35] == 0, "the lower half is at the left once it is turned"
-    mask, kept = picture_at(client, f"/captions/masks/{key}/0?original=1&v=other")
+    mask, kept = picture_at(client, f"/captions/masks/{key}/0?form=original&v=other")
     assert mask.mode == "L" and np.array_equal(np.asarray(mask), painted) and kept == "no-store"
     assert client.get(f"/captions/masks/{key}/1").status_code == 404
     (folder / "0-masklabel.png").write_bytes(b"damaged")

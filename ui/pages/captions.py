@@ -16,14 +16,14 @@ from backend.editing.journal import FilesChangedOutside
 from backend.editing.library import Applied
 from backend.editing.operations import context_of, edits
 from taggers.config import TABLE
-from ui import captions_search, captions_tagging, captions_view, quick_plan
+from ui import captions_many, captions_search, captions_tagging, captions_view, quick_plan
 from ui.captions_batch import described, name_of, operation_of
 from ui.captions_desk import SORTS, Desk, Edit
 from ui.captions_lines import line_rule, with_line_rule
+from ui.captions_many import ManyPictures
 from ui.captions_requests import answered, at_desk
 from ui.captions_search import Searching, num_unseen, shown_rows
 from ui.captions_texts import EXAMPLES, TEXTS, TOOL_TEXTS
-from ui.captions_tools import PictureTools
 from ui.captions_words import Words, chosen_places
 from ui.markup import plain, script
 from ui.pages import expert
@@ -39,10 +39,11 @@ NUM_EXAMPLES = 20
 NUM_TOLD = 300
 
 
-class CaptionsPage(PictureTools):
+class CaptionsPage(ManyPictures):
     """What the page's script asks for. A request names the folder and the generation of its rows."""
 
     def __init__(self, context: AppContext) -> None:
+        super().__init__()
         self.context = context
         self.desks = context.services.desks
         self.tag_words = Words(lambda: chosen_places(context.settings.get()), context.language)
@@ -157,7 +158,8 @@ class CaptionsPage(PictureTools):
         if request["generation"] != desk.generation:
             return {"renumbered": True}
         notes = []
-        if found is not None and found.changed:
+        # What a tagger of ours writes is told where the run is.
+        if found is not None and found.changed and not request.get("is_tagged"):
             notes.append(t("captionpage.outside", num=len(found.changed)))
         if desk.num_tabs(str(request["tab"])) > 1:
             notes.append(t("captionpage.other_tab"))
@@ -292,7 +294,7 @@ def props(context: AppContext) -> Data:
         # What fields.js needs for the form of the taggers.
         "texts": {name: t(f"expert.{name}") for name in expert.TEXTS},
         "schema": {"facts": {}},
-        "words": {name: t(f"captionpage.{name}") for name in (*TEXTS, *TOOL_TEXTS, *captions_search.TEXTS)},
+        "words": {name: t(f"captionpage.{name}") for name in (*TEXTS, *TOOL_TEXTS, *captions_many.TEXTS, *captions_search.TEXTS)},
         "tagging": {
             "table": TABLE,
             "fields": captions_tagging.fields(context.language),
@@ -317,13 +319,13 @@ def build(context: AppContext) -> None:
         search.tags, search.common, search.hints, search.together, search.tag_lists, search.look_closely,
         search.likeness, search.look_run,
         page.picture_facts, page.crop_fate, page.edit_picture, page.rate_pictures, page.turn_pictures,
-        page.reset_pictures, page.copy_pictures, page.save_mask, page.use_masks, page.trash_pictures,
+        page.crops_shown, page.masks_shown, page.many, page.copy_pictures, page.save_mask, page.use_masks, page.trash_pictures,
         page.move_pictures, page.background_facts, page.remove_background,
     )  # fmt: skip
     scripts = (
         "conditions.js", "fields.js", "texts.js", "captions_store.js", "captions_grid.js", "captions_editor.js",
         "captions_tags.js", "captions_likeness.js", "captions_batch.js", "captions_tagging.js",
-        "captions_pictures.js", "captions_crop_box.js", "captions_crop.js",
+        "captions_pictures.js", "captions_crop_box.js", "captions_crop.js", "captions_many.js",
         "captions_mask_pixels.js", "captions_mask_view.js", "captions_mask_tools.js", "captions_mask.js", "captions.js",
     )  # fmt: skip
     gr.HTML(

@@ -9,7 +9,7 @@ async function openMask() {
   await save();
   const facts = await ask("picture_facts", { row: row.id });
   if (!facts || facts.error) return;
-  const [picture, old] = await Promise.all([loaded(originalAddress(row, facts)), facts.mask ? loaded(`../captions/masks/${state.info.key}/${row.id}?original=1&v=${facts.mask}`) : null]);
+  const [picture, old] = await Promise.all([loaded(originalAddress(row, facts)), facts.mask ? loaded(`../captions/masks/${state.info.key}/${row.id}?form=original&v=${facts.mask}`) : null]);
   if (!picture) { say(words("picture_unreadable"), "error"); return; }
   if (hasDialog()) return;
   showMask(newEditor(row, facts, picture, old));
@@ -209,7 +209,8 @@ function maskDialog(editor) {
     el("header", {}, el("strong", {}, words("mask")), el("span", { class: "tool-name" }, editor.row.name), el("span", { class: "spacer" }), looks, undoing, redoing),
     el("div", { class: "tool-body" }, el("div", { class: "tool-stage" }, editor.view.canvas, asking), maskSide(editor)),
     el("div", { class: "dialog-foot" }, el("span", { class: "quiet" }, words("mask.help")), button(words("cancel"), () => leaveMask(editor), { "data-tool": "cancel" }), saving));
-  dialog.addEventListener("cancel", (event) => { event.preventDefault(); leaveMask(editor); });
+  // A choice of a file that is given up is told by an event of the same name.
+  dialog.addEventListener("cancel", (event) => { if (event.target !== dialog) return; event.preventDefault(); leaveMask(editor); });
   dialog.addEventListener("dragover", (event) => event.preventDefault());
   dialog.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) importMask(editor, event.dataTransfer.files[0]); });
   return dialog;

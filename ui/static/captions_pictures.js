@@ -20,7 +20,7 @@ const toolButton = (name, label, onclick, attributes = {}) => { const node = but
 
 const hasDialog = () => Boolean(document.querySelector("dialog.tool-dialog"));
 const pictureIds = () => (state.selected.size > 1 ? [...state.selected] : currentId() === null ? [] : [currentId()]);
-const originalAddress = (row, facts) => `../captions/pictures/${state.info.key}/${row.id}?size=2048&original=1&v=${facts.stamp}`;
+const originalAddress = (row, facts) => `../captions/pictures/${state.info.key}/${row.id}?size=2048&form=original&v=${facts.stamp}`;
 const maskAddress = (row, size) => `../captions/masks/${state.info.key}/${row.id}?size=${size}&v=${row.stamp}-${row.mask}`;
 
 // Takes over what became of pictures; says it with the way back unless it is plain to see.
@@ -75,7 +75,6 @@ async function shownRow() {
 
 const ratePictures = (rating) => changePictures("rate_pictures", { rating }, { quietly: true });
 const turnPictures = (degrees) => changePictures("turn_pictures", { degrees }, { quietly: true });
-const resetPictures = () => changePictures("reset_pictures");
 const copyPictures = () => changePictures("copy_pictures");
 
 const removeMask = () => inTurn(async () => {
@@ -106,16 +105,19 @@ function starsNode(rows) {
 }
 
 function moreNode(rows, isMany) {
-  const entry = (label, onclick, tool, shown = true) => (shown ? button(label, () => { menu.open = false; onclick(); }, { class: "menu-entry", "data-tool": tool }) : null);
+  const entry = (label, onclick, tool, shown = true) => (shown ? button(label, () => { menu.open = false; menu.firstElementChild.focus(); onclick(); }, { class: "menu-entry", "data-tool": tool }) : null);
   const isEdited = isMany || rows.some((row) => row?.cropped || row?.rotate || row?.problem);
   const menu = el("details", { class: "tool-menu" }, el("summary", { title: words("tools.more"), "aria-label": words("tools.more"), class: "small-button tool-icon", "data-tool": "more" }, "\u22ef"),
     el("div", { class: "menu-list" },
       entry(words("similar"), () => showSimilar(currentRow()), "similar", !isMany),
       entry(words("reset"), resetPictures, "reset", isEdited),
       entry(words("copy"), copyPictures, "copy", isEdited),
-      entry(words("mask.remove"), removeMask, "mask-remove", !isMany && Boolean(rows[0]?.mask)),
+      entry(words("crops"), openCropMany, "crops"),
+      entry(words("mask.remove"), isMany ? removeMasks : removeMask, "mask-remove", isMany ? rows.some((row) => !row || row.mask) : Boolean(rows[0]?.mask)),
+      entry(words("masks.import"), openImportMasks, "masks-import"),
       entry(words("background"), openBackground, "background"),
       entry(words("move"), openMove, "move")));
+  menu.addEventListener("toggle", () => menu.open && menu.lastElementChild.scrollIntoView({ block: "nearest" }));
   menu.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) { menu.open = false; menu.firstElementChild.focus(); event.preventDefault(); event.stopPropagation(); } });
   menu.addEventListener("focusout", (event) => { if (!menu.contains(event.relatedTarget) && event.relatedTarget) menu.open = false; });
   return menu;
@@ -129,7 +131,7 @@ function picturesNode() {
   const hasMask = Boolean(row?.mask);
   return el("div", { class: "captions-tools picture-tools", role: "toolbar", "aria-label": words("tools") }, starsNode(rows),
     el("span", { class: "tool-group" },
-    row ? toolButton("crop", words("crop") + " (C)", openCrop, { "data-tool": "crop" }) : null,
+    row || isMany ? toolButton("crop", (isMany ? words("crops.title") : words("crop")) + " (C)", isMany ? openCropMany : openCrop, { "data-tool": "crop" }) : null,
     toolButton("left", words("turn.left") + " ([)", () => turnPictures(-90), { "data-tool": "turn-left" }),
     toolButton("right", words("turn.right") + " (])", () => turnPictures(90), { "data-tool": "turn-right" }),
     row ? toolButton("mask", words("mask") + " (M)", openMask, { "data-tool": "mask" }) : null,
@@ -226,10 +228,13 @@ async function openBackground() {
 }
 
 // Keys that work wherever nobody types.
-const PICTURE_KEYS = { c: () => openCrop(), m: () => openMask(), o: () => showMasks(!masksShown), "[": () => turnPictures(-90), "]": () => turnPictures(90), Delete: () => trashPictures() };
+const PICTURE_KEYS = { c: () => (state.selected.size > 1 ? openCropMany() : openCrop()), m: () => openMask(), o: () => showMasks(!masksShown), "[": () => turnPictures(-90), "]": () => turnPictures(90), Delete: () => trashPictures() };
 function pictureKey(event) {
-  const isPlain = !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) || event.getModifierState("AltGraph");
+  // Some keyboards write digits with Shift, and brackets with Shift, Alt or AltGr.
+  const isBracket = /^[[\]]$/.test(keyOf(event));
+  const isPlain = !(event.ctrlKey || event.metaKey || (event.altKey && !isBracket) || (event.shiftKey && !isBracket && !/^[0-5]$/.test(event.key))) || event.getModifierState("AltGraph");
   if (!isPlain || event.target.closest(".chip, summary, .menu-list")) return false;
+  if (event.key === "Delete" && event.target.closest(".captions-left, .captions-head, .captions-batch, .captions-history")) return false;
   if (/^[0-5]$/.test(event.key)) ratePictures(Number(event.key));
   else if (PICTURE_KEYS[keyOf(event)]) { if (!event.repeat) PICTURE_KEYS[keyOf(event)](); }
   else return false;
