@@ -67,9 +67,11 @@ def read_captions(
     files: Sequence[File], system: FileSystem, index: Index, pool: ThreadPoolExecutor
 ) -> dict[str, CaptionFile | UserError]:
     """Return the texts of caption files, by location, or why one cannot be read."""
-    found: dict[str, CaptionFile | UserError] = dict(
-        index.find(CaptionFile, ((file.location, file.stamp) for file in files))
-    )
+    known = index.find(CaptionFile, ((file.location, file.stamp) for file in files))
+    # How an encoding is guessed gets better: what was guessed is read again.
+    found: dict[str, CaptionFile | UserError] = {
+        location: caption for location, caption in known.items() if not caption.guessed
+    }
     new = [file for file in files if file.location not in found]
     read = in_threads(pool, lambda file: _caption(file.location, system), new)
     index.remember(

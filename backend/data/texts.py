@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.data.encodings import guess
 from backend.data.index import CaptionFile
 
-# In this order; gb18030 takes almost any bytes, so it comes last and is reported.
-ENCODINGS = ("utf-8-sig", "gb18030")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -15,12 +14,10 @@ def decode_caption(data: bytes) -> CaptionFile:
     """Return a caption file's text, one line or several without empty ones, and whether its encoding was guessed."""
     if data.startswith(UTF16_MARKS):
         return CaptionFile(without_empty_lines(data.decode("utf-16", "replace")), False)
-    for encoding in ENCODINGS:
-        try:
-            return CaptionFile(without_empty_lines(data.decode(encoding)), encoding != "utf-8-sig")
-        except UnicodeDecodeError:
-            continue
-    return CaptionFile(without_empty_lines(data.decode("latin-1")), True)
+    try:
+        return CaptionFile(without_empty_lines(data.decode("utf-8-sig")), False)
+    except UnicodeDecodeError:
+        return CaptionFile(without_empty_lines(guess(data)[1]), True)
 
 
 def one_text(value: Any) -> str:

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from backend.config.problems import UserError
+from backend.data.encodings import guess
 from backend.data.filesystems import unreadable
-from backend.data.texts import ENCODINGS
 from backend.editing.partials import partial_path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -29,7 +29,7 @@ class CaptionText:
 
     `text` has "\\n" between its lines, and not the line end that may stand behind the last. `newline` is the line end
     of the file; empty where it has several kinds, which then stand in `text` as they are. `encoding` is one of "utf-8",
-    "utf-8-sig", "utf-16-le", "utf-16-be" (both with their mark), "gb18030" and "latin-1".
+    "utf-8-sig", "utf-16-le", "utf-16-be" (both with their mark), or what `encodings.guess` takes it for.
     """
 
     text: str
@@ -83,19 +83,12 @@ def _decoded(data: bytes) -> tuple[str, str]:
     """Return encoding and text, of the first encoding that gives the same bytes back."""
     if data.isascii():
         return "utf-8", data.decode("ascii")
-    if data.startswith(codecs.BOM_UTF8):
-        tried: tuple[str, ...] = ("utf-8-sig",)
-    elif data[:2] in UTF16:
-        tried = (UTF16[data[:2]],)
-    else:
-        tried = tuple("utf-8" if encoding == "utf-8-sig" else encoding for encoding in ENCODINGS)
-    for encoding in tried:
-        with suppress(UnicodeError):
-            mark = MARKS.get(encoding, b"")
-            text = data[len(mark) :].decode("utf-8" if encoding == "utf-8-sig" else encoding)
-            if _encoded(text, encoding) == data:
-                return encoding, text
-    return "latin-1", data.decode("latin-1")
+    sure = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else UTF16.get(data[:2], "utf-8")
+    with suppress(UnicodeError):
+        text = data[len(MARKS.get(sure, b"")) :].decode("utf-8" if sure == "utf-8-sig" else sure)
+        if _encoded(text, sure) == data:
+            return sure, text
+    return guess(data)
 
 
 def _encoded(text: str, encoding: str) -> bytes:

@@ -36,7 +36,7 @@ def test_marked_files_are_understood(lines: list[str], encoding: str, newline: s
         (b"a, b\r\nc\r\n", CaptionText("a, b\nc", "utf-8", "\r\n", True)),
         (b"a\r\nb\nc", CaptionText("a\r\nb\nc", "utf-8", "")),
         ("风景, 山".encode("gb18030"), CaptionText("风景, 山", "gb18030")),
-        ("caf\xe9, b".encode("latin-1"), CaptionText("caf\xe9, b", "latin-1")),
+        ("caf\xe9, b".encode("latin-1"), CaptionText("caf\xe9, b", "cp1252")),
         (b"", CaptionText("")),
         (b"\n", CaptionText("", has_final_newline=True)),
     ],
@@ -52,9 +52,27 @@ def test_a_new_text_is_written_as_the_old_one_was(tmp_path: Path) -> None:
     assert path.read_bytes() == "猫, 耳朵\r\n狗\r\n".encode("gb18030")
 
 
-@given(st.text(max_size=12), st.sampled_from(["gb18030", "latin-1", "utf-8"]))
+@given(st.text(max_size=12), st.sampled_from(["gb18030", "cp932", "big5", "cp949", "cp1252", "latin-1", "utf-8"]))
 def test_what_is_written_is_read_again(text: str, encoding: str) -> None:
     assert is_same_text(decode(encode(CaptionText(text, encoding))).text, text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "encoding"),
+    [
+        ("1girl, 長い髪, 笑顔", "長い髪, 笑顔, 青い空", "cp932"),
+        ("少女, 長髮, 微笑", "少女, 微笑", "big5"),
+        ("소녀, 긴 머리", "소녀, 긴 머리, 교복", "cp949"),
+        ("a cat \u2013 sleeping", "a cat \u2013 awake", "cp1252"),
+    ],
+)
+def test_files_stay_in_their_encoding(tmp_path: Path, before: str, after: str, encoding: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(before.encode(encoding))
+    found = read_caption(path)
+    assert (found.text, found.encoding) == (before, encoding)
+    write_caption(path, after, found)
+    assert path.read_bytes() == after.encode(encoding)
 
 
 def test_signs_that_the_encoding_lacks_make_it_utf_8(tmp_path: Path) -> None:
