@@ -113,4 +113,4 @@ def name_of(name: str, values: Mapping[str, Any], t: Callable[..., str]) -> str:
         str(values[field.name]) for field, kind in _fields(OPERATIONS[name]) if kind is str and field.name in values
     ]
     shown = " / ".join(text for text in texts if text)
-    return f"{label}: {shown[:NUM_NAMED]}" if shown else label
+    return t("captionpage.action.with", operation=label, text=shown[:NUM_NAMED]) if shown else label

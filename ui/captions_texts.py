@@ -4,13 +4,14 @@ from __future__ import annotations
 
 # Locale keys behind "captionpage.".
 TEXTS = (
-    "close", "cancel", "ok", "unreachable", "saved.saved", "saved.all", "saved.waiting", "saved.failed",
+    "close", "cancel", "unreachable", "saved.saved", "saved.all", "saved.waiting", "saved.failed",
     "saved.conflict", "no_caption", "grid", "none", "tokens", "tokens.over", "spell", "remove_tag", "edit_tag",
     "tags", "add_tag", "add_to_selected", "caption", "lines", "line", "line.add", "conflict", "conflict.gone",
     "conflict.theirs", "conflict.mine", "conflict.take_theirs", "conflict.take_mine", "mode.tags", "mode.text",
     "large.open", "large.close", "previous", "next", "many", "many.help", "deselect", "tags.all", "tags.num",
     "tags.search", "tags.more", "tags.choose", "tags.without", "tags.merge", "tags.rename", "tags.delete",
-    "tags.none", "tags.merge.into", "tags.rename.to", "tags.sort", "tags.sort.count", "tags.sort.name",
+    "tags.none", "tags.merge.into", "tags.merge.title", "tags.merge.do", "tags.rename.to", "tags.rename.title",
+    "tags.rename.do", "tags.none_yet", "tags.none_found", "none.empty", "filter.clear", "tags.sort", "tags.sort.count", "tags.sort.name",
     "tags.sort.shown", "tags.sort.rare", "tags.click", "tags.click.filter", "tags.click.add", "tags.help.filter",
     "tags.help.add", "hints", "highlight", "highlight.hint", "batch.count", "batch.nothing", "batch.operation",
     "batch.scope", "batch.apply", "scope.all", "scope.shown", "scope.selected", "undo", "redo", "undo.force",

@@ -30,6 +30,7 @@ function showFilterError(problem) {
 function drawHead() {
   const num = state.ids.length;
   const total = state.info?.num ?? 0;
+  root.querySelector("#captions-tagging").hidden = !total;
   const texts = [num === total ? words("num", { num: many(total) }) : words("num.shown", { num: many(num), total: many(total) })];
   if (state.selected.size) texts.push(words("num.selected", { num: many(state.selected.size) }));
   if (num) texts.push(words("num.at", { num: many(state.at + 1) }));
@@ -93,9 +94,13 @@ function build() {
   showPane("grid");
 }
 
+// Pictures with their tags beside them.
+const EMPTY_PICTURE = '<svg class="empty-svg" viewBox="0 0 132 96" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><rect x="30" y="6" width="52" height="52" rx="6" opacity=".35"/><rect x="18" y="18" width="58" height="58" rx="6" fill="var(--background-fill-primary)"/><circle cx="35" cy="36" r="5"/><path d="M22 70l18-20 12 12 8-8 13 14"/><g stroke="var(--color-accent)"><rect x="88" y="24" width="34" height="13" rx="6.500"/><rect x="88" y="44" width="24" height="13" rx="6.500"/><rect x="88" y="64" width="38" height="13" rx="6.500"/></g></svg>';
 function emptyNode(folders) {
   const entry = ({ path, title, note }) => el("li", {}, el("button", { type: "button", class: "folder-card", onclick: () => openFolder(path) }, el("strong", {}, title), el("small", {}, path), note ? el("small", {}, note) : null));
-  return [el("h3", {}, words("empty")), el("p", {}, words("empty.help")), el("ul", { class: "folder-cards" }, ...folders.map(entry)), el("button", { type: "button", class: "main-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("empty.choose"))];
+  const picture = el("span", {});
+  picture.innerHTML = EMPTY_PICTURE;
+  return [picture, el("h3", {}, words("empty")), el("p", {}, words("empty.help")), el("ul", { class: "folder-cards" }, ...folders.map(entry)), el("button", { type: "button", class: "main-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("empty.choose"))];
 }
 
 function showEmpty(folders, text = "") {
@@ -202,7 +207,7 @@ async function poll() {
   if (isPolling || isSaving || !state.info || document.body.dataset.page !== "captions" || document.hidden || !element.isConnected) return;
   isPolling = true;
   const { folder, info } = state;
-  const answer = await Promise.resolve(server.poll({ folder, generation: info.generation, tab: tabName })).catch(() => null);
+  const answer = await Promise.resolve(server.poll({ folder, generation: info.generation, tab: tabName, is_tagged: Boolean(tagging.live) || Date.now() - tagging.endedAt < 10000 })).catch(() => null);
   isPolling = false;
   if (folder !== state.folder || info !== state.info) return;
   if (!answer) return showSaved("failed", words("unreachable.short"));

@@ -153,6 +153,16 @@ function chipList(nodes) {
     ondragover: dragOver, ondrop: drop, ondragend: () => { dragged = null; drawEditor(true); } }, ...nodes);
 }
 
+// Below the box, or above it where there is more room.
+function placeList(input, list) {
+  const frame = (input.closest(".is-large .caption-words") ?? input.closest(".caption-editor"))?.getBoundingClientRect() ?? { top: 0, bottom: innerHeight };
+  const { top, bottom } = input.getBoundingClientRect();
+  const [above, below] = [top - frame.top, frame.bottom - bottom];
+  const isAbove = below < 170 && above > below;
+  list.classList.toggle("is-above", isAbove);
+  list.style.maxHeight = `${Math.min(260, Math.max(110, (isAbove ? above : below) - 10))}px`;
+}
+
 // The box that adds a tag, with what the server thinks is meant.
 function suggesting(input, taken) {
   const list = el("ul", { class: "suggestions", role: "listbox", id: input.id + "-list", hidden: true });
@@ -179,6 +189,7 @@ function suggesting(input, taken) {
     list.replaceChildren(...answer.tags.map((tag, index) => el("li", { role: "option", id: `${list.id}-${index}`, class: tag.category ? "cat-" + tag.category : "", onmousedown: (event) => { event.preventDefault(); takeTag(tag.tag); } },
       el("span", {}, tag.tag), tag.alias ? el("small", {}, `\u2190 ${tag.alias}`) : null, tag.translation ? el("small", {}, tag.translation) : null, el("b", {}, tag.count ? many(tag.count) : ""))));
     list.hidden = !answer.tags.length;
+    placeList(input, list);
     input.setAttribute("aria-expanded", String(!list.hidden));
     mark(-1);
   });

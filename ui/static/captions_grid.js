@@ -5,6 +5,13 @@ const tiles = new Map();
 const layout = { columns: 1, width: 160, height: 204 };
 const address = (row, size) => `../captions/pictures/${state.info.key}/${row.id}?size=${size}&v=${row.stamp}`;
 const SIZES = [84, 116, 184, 300];
+
+// The page is as high as the window leaves it, however many rows the bar above it has.
+const fitting = new ResizeObserver(() => {
+  if (!element.isConnected) return fitting.disconnect();
+  if (root.offsetParent) root.style.setProperty("--captions-top", `${Math.round(root.getBoundingClientRect().top + scrollY)}px`);
+});
+for (const node of [root, document.querySelector("#bar")]) if (node) fitting.observe(node);
 let tileSize = Number(kept("size", 116));
 
 function measure() {
@@ -33,7 +40,7 @@ function drawGrid() {
   measure();
   const num = state.ids.length;
   part("space").style.height = `${num ? rowTop(num - 1) + layout.height + GAP : 0}px`;
-  part("none").hidden = num > 0;
+  tellNone(num);
   const [first, last] = inSight(layout.height);
   for (const [position, tile] of tiles) {
     if (position >= first && position < last && tile.id === state.ids[position]) continue;
@@ -47,6 +54,15 @@ function drawGrid() {
   loadPictures();
   const [from, to] = inSight(box.clientHeight);
   want([...state.ids.subarray(from, to)]);
+}
+
+// Why no picture is shown, and the way out.
+function tellNone(num) {
+  const box = part("none");
+  box.hidden = num > 0;
+  if (num) return;
+  const clear = state.filter.trim() && state.info.num ? button(words("filter.clear"), () => { setFilter(""); part("grid").focus(); }, { "data-tool": "clear-filter" }) : "";
+  box.replaceChildren(el("span", {}, words(state.info.num ? "none" : "none.empty")), clear);
 }
 
 function drawTile(position) {
@@ -167,7 +183,7 @@ function gridKey(event) {
 function gridNode() {
   const box = el("div", { class: "captions-grid", role: "listbox", tabindex: "0", id: "captions-grid", "aria-multiselectable": "true", "aria-label": words("grid"), "data-part": "grid", onclick: clickTile, onkeydown: gridKey },
     el("div", { class: "grid-space", "data-part": "space" }),
-    el("p", { class: "quiet grid-none", "data-part": "none", hidden: true }, words("none")));
+    el("p", { class: "quiet grid-none", "data-part": "none", hidden: true }));
   let isDrawing = false;
   box.addEventListener("scroll", () => {
     if (isDrawing) return;

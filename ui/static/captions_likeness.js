@@ -32,11 +32,14 @@ async function lookClosely() {
   box.replaceChildren(bar, text, stop);
   box.hidden = false;
   part("filter-error").hidden = true;
+  drawLikeness();
   for (;;) {
     const answer = await ask("look_closely", { cancel });
     if (folder !== state.folder) { likeness.isLooking = false; showUnseen(0); return; }
     if (!answer || answer.error || answer.ended) break;
-    text.textContent = answer.waiting;
+    text.textContent = likeness.waiting = answer.waiting;
+    const told = root.querySelector('[data-known="looks"]');
+    if (told) told.textContent = answer.waiting;
     if (answer.percent !== null) bar.value = answer.percent;
     await new Promise((done) => setTimeout(done, 400));
   }
@@ -88,7 +91,7 @@ function drawLikeness() {
   if (!answer || !box.open) return;
   const row = currentRow();
   const looks = el("section", { class: "likeness-kind", "data-kind": "looks" }, el("strong", {}, words("likeness.looks")), known(answer.looks, "looks"),
-    answer.looks < answer.num ? lookButton(words("look")) : null,
+    answer.looks < answer.num && !likeness.isLooking ? lookButton(words("look")) : null,
     answer.looks ? button(words("show.dup"), () => setFilter("dup"), { "data-tool": "dup" }) : null,
     row && answer.looks ? button(words("similar"), () => showSimilar(currentRow()), { "data-tool": "similar-here" }) : null);
   part("likeness-body").replaceChildren(looks, kindNode("scorer"), kindNode("embedding"));

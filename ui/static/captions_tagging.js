@@ -1,6 +1,6 @@
 // Taggers on the open folder: the dialog with the form of their schema, a preview before anything is written, and how
 // far the run is. Follows captions_grid.js.
-const tagging = { values: JSON.parse(kept("tagging", "{}")), state: null, live: "" };
+const tagging = { values: JSON.parse(kept("tagging", "{}")), state: null, live: "", endedAt: 0 };
 const DEFAULT_MODEL = props.value.tagging.models[0].name;
 
 // Which pictures can be meant: the selected ones, what the filter shows, all.
@@ -143,7 +143,7 @@ async function watchTagging(now = false) {
   tagging.live = found?.is_going_on ? found.run : "";
   if (tagging.live) keep("tagging.run", found.run);
   showTagging(found && (found.is_going_on || found.run === kept("tagging.run", "")) ? found : null);
-  if (hasEnded) await poll();
+  if (hasEnded) { tagging.endedAt = Date.now(); await poll(); }
 }
 
 function showTagging(found) {

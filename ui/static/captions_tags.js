@@ -51,7 +51,7 @@ async function openTogether(tag) {
   if (!answer?.tags || tagList.open !== tag) return;
   tagList.together = answer;
   drawTags();
-  part("tags").querySelector(".together")?.scrollIntoView({ block: "nearest" });
+  part("tags").querySelector(".together")?.closest("li").scrollIntoView({ block: "nearest" });
 }
 
 function togetherNode(tag) {
@@ -70,8 +70,8 @@ function setFewer(value) {
   tagList.chosen.clear();
   loadTags();
 }
-const fewerNode = () => el("label", { class: "tag-fewer" }, words("tags.fewer"), el("input", { type: "number", min: "1", class: "data-search", id: "captions-tag-fewer", "aria-label": words("tags.fewer.label"), oninput: later(200, (event) => setFewer(event.target.value)) }), words("tags.fewer.pictures"),
-  button(words("tags.fewer.show"), () => setFilter(`rarest: < ${Number(tagList.fewer)}`), { "data-part": "fewer-show", hidden: true, title: words("tags.fewer.show.help") }));
+const fewerNode = () => el("label", { class: "tag-fewer" }, words("tags.fewer"), el("input", { type: "number", min: "1", class: "data-search", id: "captions-tag-fewer", "aria-label": words("tags.fewer.label"), oninput: later(200, (event) => setFewer(event.target.value)) }), words("tags.fewer.pictures"));
+const showFewer = () => button(words("tags.fewer.show"), () => setFilter(`rarest: < ${Number(tagList.fewer)}`), { "data-part": "fewer-show", title: words("tags.fewer.show.help") });
 
 function chooseTag(tag) {
   if (!tagList.chosen.delete(tag)) tagList.chosen.add(tag);
@@ -79,15 +79,14 @@ function chooseTag(tag) {
 }
 
 // Asks for one text; resolves to null when it is given up.
-function askText(title, value, label, suggests = false) {
+function askText(title, value, label, verb) {
   return new Promise((done) => {
     const close = (answer) => { dialog.close(); dialog.remove(); done(answer); };
     const input = el("input", { class: "data-search", id: "captions-asked", type: "text", value, "aria-label": label, spellcheck: "false" });
     const dialog = el("dialog", { class: "athanor-dialog ask-dialog", "aria-label": title },
-      el("header", {}, el("strong", {}, title)), el("div", { class: "ask-body" }, el("label", {}, label, suggests ? suggesting(input, (text) => close(text)) : input)),
-      el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), () => close(null)), button(words("ok"), () => close(input.value), { class: "main-button" })));
+      el("header", {}, el("strong", {}, title)), el("div", { class: "ask-body" }, el("label", {}, label, suggesting(input, (text) => close(text)))),
+      el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), () => close(null)), button(verb, () => close(input.value), { class: "main-button" })));
     dialog.addEventListener("cancel", () => close(null));
-    if (!suggests) input.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && close(input.value));
     document.body.append(dialog);
     dialog.showModal();
     input.select();
@@ -107,21 +106,20 @@ async function changeTags(operation, values) {
 async function renameChosen() {
   const tags = [...tagList.chosen];
   const merging = tags.length > 1;
-  const name = await askText(words(merging ? "tags.merge" : "tags.rename"), tags[0], words(merging ? "tags.merge.into" : "tags.rename.to", { num: tags.length, tag: tags[0] }), true);
+  const name = await askText(words(merging ? "tags.merge.title" : "tags.rename.title"), tags[0], words(merging ? "tags.merge.into" : "tags.rename.to", { num: tags.length, tag: tags[0] }), words(merging ? "tags.merge.do" : "tags.rename.do"));
   if (name?.trim()) changeTags("merge", { tags, into: name.trim() });
 }
 
 function drawTags() {
   const { answer, chosen } = tagList;
   if (!answer) return;
-  part("tags").replaceChildren(...answer.tags.map(tagRow));
+  part("tags").replaceChildren(...(answer.tags.length ? answer.tags.map(tagRow) : state.info.num ? [el("li", { class: "quiet" }, words(answer.num ? "tags.none_found" : "tags.none_yet"))] : []));
   part("tags-num").textContent = words("tags.num", { num: many(answer.num) });
   part("tags-more").hidden = answer.tags.length >= answer.num_found;
   part("tags-tools").replaceChildren(...(chosen.size
     ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.delete"), () => changeTags("merge", { tags: [...chosen], into: "" }), { "data-tool": "delete" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); })]
-    : Number(tagList.fewer) && answer.tags.length ? [button(words("tags.choose_listed"), () => { answer.tags.forEach(([tag]) => chosen.add(tag)); drawTags(); }, { "data-tool": "choose-listed" })]
+    : Number(tagList.fewer) && answer.tags.length ? [button(words("tags.choose_listed"), () => { answer.tags.forEach(([tag]) => chosen.add(tag)); drawTags(); }, { "data-tool": "choose-listed" }), showFewer()]
     : [el("span", { class: "quiet" }, words("tags.help." + tagList.click))]));
-  part("fewer-show").hidden = !(Number(tagList.fewer) && answer.num_found);
 }
 
 // What looks forgotten is worked out when somebody wants to see it.
