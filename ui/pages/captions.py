@@ -37,6 +37,7 @@ NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
 # Nobody writes more tags into one caption; looking for misspelt ones takes its time.
 NUM_TOLD = 300
+ALL_TEXTS = (*TEXTS, *TOOL_TEXTS, *captions_many.TEXTS, *captions_search.TEXTS)
 
 
 class CaptionsPage(ManyPictures):
@@ -149,6 +150,11 @@ class CaptionsPage(ManyPictures):
         """Return the rows of pictures by name."""
         found = {str(name): desk.library.row(str(name)) for name in request["names"]}
         return {"ids": {name: row for name, row in found.items() if row is not None}}
+
+    @at_desk
+    def names(self, desk: Desk, request: Data) -> Data:
+        """Return the names of pictures by their rows."""
+        return {"names": [desk.library.names[row] for row in self._asked(desk, request)]}
 
     @at_desk
     def poll(self, desk: Desk, request: Data) -> Data:
@@ -294,7 +300,7 @@ def props(context: AppContext) -> Data:
         # What fields.js needs for the form of the taggers.
         "texts": {name: t(f"expert.{name}") for name in expert.TEXTS},
         "schema": {"facts": {}},
-        "words": {name: t(f"captionpage.{name}") for name in (*TEXTS, *TOOL_TEXTS, *captions_many.TEXTS, *captions_search.TEXTS)},
+        "words": {name: t(f"captionpage.{name}") for name in ALL_TEXTS},
         "tagging": {
             "table": TABLE,
             "fields": captions_tagging.fields(context.language),
@@ -314,13 +320,13 @@ def build(context: AppContext) -> None:
     tagging = captions_tagging.TaggingTools(context, page._scope)
     methods: tuple[Callable[..., Data], ...] = (
         page.places, page.open, page.view, page.rows, page.edit, page.settle, page.retry, page.undo, page.redo,
-        page.find, page.poll, page.part_lines, page.complete, page.preview, page.apply,
+        page.find, page.names, page.poll, page.part_lines, page.complete, page.preview, page.apply,
         tagging.tag, tagging.tag_facts, tagging.tag_preview, tagging.tag_stop, tagging.tagging_state,
         search.tags, search.common, search.hints, search.together, search.tag_lists, search.look_closely,
         search.likeness, search.look_run,
         page.picture_facts, page.crop_fate, page.edit_picture, page.rate_pictures, page.turn_pictures,
-        page.crops_shown, page.masks_shown, page.many, page.copy_pictures, page.save_mask, page.use_masks, page.trash_pictures,
-        page.move_pictures, page.background_facts, page.remove_background,
+        page.crops_shown, page.masks_shown, page.many, page.copy_pictures, page.save_mask, page.use_masks,
+        page.trash_pictures, page.move_pictures, page.background_facts, page.remove_background,
     )  # fmt: skip
     scripts = (
         "conditions.js", "fields.js", "texts.js", "captions_store.js", "captions_grid.js", "captions_editor.js",

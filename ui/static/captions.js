@@ -43,10 +43,25 @@ function drawHead() {
 }
 
 // Shows the selected pictures only, or again all that the filter takes.
-function pick() {
+async function pick() {
   if (!state.picked && state.selected.size < 2) return;
-  state.picked = state.picked ? null : new Set(state.selected);
+  const chosen = state.picked ? null : new Set(state.selected);
+  const answer = chosen ? await ask("names", { ids: toText(chosen) }) : { names: [] };
+  if (!answer?.names) return;
+  Object.assign(state, { picked: chosen, pickedNames: answer.names });
+  keepPicked();
   look().then(() => { if (state.tab === "batch") previewBatch(); });
+}
+
+// They are kept by name, for each folder, until the tab is closed.
+const pickedPlace = (folder) => "athanor.captions.picked." + folder;
+function keepPicked() {
+  sessionStorage.removeItem(pickedPlace(state.folder));
+  try {
+    if (state.picked) sessionStorage.setItem(pickedPlace(state.folder), JSON.stringify(state.pickedNames));
+  } catch (error) {
+    if (error.name !== "QuotaExceededError") throw error; // so many names last until the page is loaded again
+  }
 }
 
 const lookSoon = later(200, () => look({ stay: true }));
@@ -115,6 +130,8 @@ function showBody() {
 }
 
 let opening = 0;
+// The picture that an answer has named, until it is gone to: who takes up the folder meanwhile goes there, too.
+let headedFor = "";
 let lastOpening = null;
 const openFolder = (...where) => (lastOpening = takeUp(...where));
 
@@ -129,7 +146,8 @@ async function takeUp(path, again = false, why = "", at = "") {
   const mine = ++opening;
   const isSame = path === state.folder && Boolean(state.info);
   if (!isSame || again) say("");
-  const places = isSame ? { name: at || currentRow()?.name, why, at: state.at, names: namesOf(state.selected), picked: namesOf(state.picked ?? []), scroll: part("grid").scrollTop } : {};
+  headedFor = isSame ? at || headedFor : "";
+  const places = isSame ? { name: headedFor || currentRow()?.name, why, at: state.at, names: namesOf(state.selected), picked: namesOf(state.picked ?? []), scroll: part("grid").scrollTop } : {};
   // Most folders are open before anybody would read this.
   const telling = setTimeout(() => mine === opening && !isSame && showEmpty([], words("opening")), 250);
   for (let first = true; ; first = false) {
@@ -138,7 +156,9 @@ async function takeUp(path, again = false, why = "", at = "") {
     if (mine !== opening) return;
     if (answer?.waiting) { showEmpty([], answer.waiting); await new Promise((done) => setTimeout(done, 400)); continue; }
     if (!answer || answer.error) { say(answer?.error ?? words("unreachable"), "error"); if (state.info) showBody(); else start({ stay: true }); return; }
-    return opened(answer, places);
+    await opened(answer, places);
+    if (mine === opening) headedFor = "";
+    return;
   }
 }
 
@@ -148,12 +168,13 @@ function namesOf(ids) {
   return rows.every(Boolean) ? rows.map((row) => row.name) : [];
 }
 
-async function opened(answer, { name = "", why = "", at = 0, names = [], picked = [], scroll = 0 }) {
+async function opened(answer, { name = "", why = "", at = 0, names = [], scroll = 0 }) {
   const same = state.folder === answer.folder;
   Object.assign(state, { folder: answer.folder, info: answer, version: answer.version, at: 0, anchor: 0, line: 0 });
+  const picked = same ? state.pickedNames : JSON.parse(sessionStorage.getItem(pickedPlace(answer.folder)) ?? "[]");
+  Object.assign(state, { picked: null, pickedNames: picked });
   state.rows.clear();
   state.selected.clear();
-  state.picked = null;
   state.conflicts.clear();
   tagList.chosen.clear();
   for (const { node } of tiles.values()) node.remove();

@@ -15,7 +15,7 @@ const state = {
   folder: "", info: null, version: 0, viewVersion: 0,
   filter: "", sort: kept("sort", "name"),
   ids: new Int32Array(0), rows: new Map(), stale: new Set(),
-  at: 0, anchor: 0, selected: new Set(), picked: null,
+  at: 0, anchor: 0, selected: new Set(), picked: null, pickedNames: [],
   tab: kept("tab", "picture"), pane: "grid", mode: kept("mode", "tags"), line: 0,
   conflicts: new Map(), highlight: kept("highlight", ""),
 };
