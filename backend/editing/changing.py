@@ -24,6 +24,7 @@ from backend.editing.files import (
     find_caption,
     is_same_text,
     unwritable,
+    with_line_ends,
     write_bytes,
     write_caption,
 )
@@ -104,10 +105,14 @@ class Changer:
         if change.after is None:
             delete_caption(path)
             return ""
-        form = self._form(change.path, found)
-        if form is not None and is_lost(form, change.after):
+        form, after = self._form(change.path, found), change.after
+        if form is not None and "\r" in after:  # a text of several kinds of line ends, as a file had them
+            form = replace(form, newline="", has_final_newline=False)
+        elif found is not None and not found.newline:
+            after = with_line_ends(after, found.text)
+        if form is not None and is_lost(form, after):
             self._remember(change.path, replace(form, text=""))
-        return write_caption(path, change.after, form, flush=flush)
+        return write_caption(path, after, form, flush=flush)
 
     def _remember(self, path: str, form: CaptionText) -> None:
         """Have the journal know how a caption is written, before that is lost."""

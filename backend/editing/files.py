@@ -8,6 +8,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from backend.config.problems import UserError
 from backend.data.encodings import guess
@@ -110,6 +111,28 @@ def encode(caption: CaptionText) -> bytes:
         if caption.encoding in CERTAIN or _decoded(data) == (caption.encoding, text):
             return data
     return text.encode("utf-8", "replace")  # half of a pair of surrogates is no sign in any encoding
+
+
+def with_line_ends(text: str, like: str) -> str:
+    """Return a text whose lines have the ends that they have in a text of several kinds; new ones have the usual end.
+
+    A text that has such ends already stays as it is.
+    """
+    if "\r" in text:
+        return text
+    lines, ends = LINE_END.split(like), LINE_END.findall(like)
+    usual = max(ends, key=ends.count, default="\n")
+    is_closed = not lines[-1] or text.endswith("\n")
+    new = text.removesuffix("\n").split("\n")
+    found = [usual] * len(new)
+    old = lines if lines[-1] else lines[:-1]
+    for kind, start, stop, place, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind in ("equal", "replace"):
+            known = [*ends, usual][start:stop]
+            found[place:end] = (known + [usual] * (end - place))[: end - place]
+    if not is_closed:
+        found[-1] = ""
+    return "".join(line + end for line, end in zip(new, found, strict=True))
 
 
 def is_same_text(one: str | None, other: str | None) -> bool:

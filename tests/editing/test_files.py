@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.config.problems import UserError
-from backend.editing.files import CaptionText, decode, encode, is_same_text, read_caption, write_caption
+from backend.editing.files import CaptionText, decode, encode, is_same_text, read_caption, with_line_ends, write_caption
 
 
 @given(st.binary(max_size=60))
@@ -73,6 +73,28 @@ def test_files_stay_in_their_encoding(tmp_path: Path, before: str, after: str, e
     assert (found.text, found.encoding) == (before, encoding)
     write_caption(path, after, found)
     assert path.read_bytes() == after.encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("like", "text", "expected"),
+    [
+        ("a\r\nb\nc", "a\nb, more\nc", "a\r\nb, more\nc"),
+        ("a\r\nb\nc", "b\nc", "b\nc"),
+        ("a\r\nb\nc\r\n", "a\nb\nnew\nc", "a\r\nb\nnew\r\nc\r\n"),
+        ("a\r\nb\nc\r\n", "a\nb\nc\n", "a\r\nb\nc\r\n"),
+        ("a\r\nb\nc", "a\nb\nc\nd", "a\r\nb\nc\r\nd"),
+        ("a\nb\rc\n\n", "c", "c\n"),
+        ("a\r\nb\nc", "x\r\ny\nz", "x\r\ny\nz"),
+    ],
+)
+def test_each_line_keeps_its_own_end(like: str, text: str, expected: str) -> None:
+    assert with_line_ends(text, like) == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", ""]), st.sampled_from(["\n", "\r\n", "\r"])), min_size=1))
+def test_lines_that_stay_are_as_they_were(lines: list[tuple[str, str]]) -> None:
+    like = "".join(map("".join, lines)) + "end"
+    assert with_line_ends(like.replace("\r\n", "\n").replace("\r", "\n"), like) == like
 
 
 def test_signs_that_the_encoding_lacks_make_it_utf_8(tmp_path: Path) -> None:
