@@ -135,8 +135,10 @@ class Desk:
         """Keep conflicts until the user has decided."""
         self.conflicts |= {each.row: each for each in conflicts}
 
-    def look(self) -> Reloaded | None:
+    def look(self, seen: Sequence[int] = ()) -> Reloaded | None:
         """Take over what others changed in the folder; None when it is too early to look again.
+
+        Rows that somebody has `seen` are looked at each time, also in a large folder.
 
         Raises:
             UserError: The folder is gone or cannot be read.
@@ -149,7 +151,7 @@ class Desk:
             return None
         try:
             generation = self.library.generation
-            found = self.library.reload_changed(at_a_glance=True)
+            found = self.library.reload_changed(at_a_glance=True, seen=seen)
             self.looked = time.monotonic()
             self.look_seconds = self.looked - began
         finally:

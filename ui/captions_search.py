@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backend.data import scan
+from backend.editing.commas import COMMAS
 from backend.editing.filter import And, Compare, Everything, FilterError, Flag, Node, Not, Or, Term, parse
 from backend.editing.matching import evaluate
+from backend.editing.operations import Commas, Context
 from backend.editing.patterns import Pattern
+from backend.editing.spellings import other_spellings
 from backend.editing.tag_statistics import implications, implied_by, together_with
 from backend.editing.tags import Mask
 from backend.runs.layout import RunFolder
@@ -36,6 +39,7 @@ NUM_HINTS = 100
 TEXTS = (
     "together", "together.none", "together.open", "together.both", "together.always", "tags.fewer",
     "tags.fewer.label", "tags.fewer.pictures", "tags.fewer.show", "tags.fewer.show.help", "tags.choose_listed",
+    "instead.take",
     "unseen", "look", "look.rest", "looking", "stop", "score.open", "likeness", "likeness.looks", "likeness.scorer",
     "likeness.embedding", "likeness.model", "known.looks", "known.scorer", "known.embedding", "start.scorer",
     "start.embedding", "show.dup", "similar", "sort.unusual", "sort.rating", "sort.score", "lists", "lists.open",
@@ -86,6 +90,21 @@ def num_unseen(desk: Desk, text: str) -> int:
     if not _asks_for_looks(parse(text), frozenset({"dup", "similar"})):
         return 0
     return len(desk.library) - desk.library.likeness().num_looked
+
+
+def instead(context: AppContext, desk: Desk, text: str, words: Words) -> list[Data]:
+    """Return what to filter by instead of tags that no caption has: where they stand, and how captions spell them."""
+    found = other_spellings(parse(text), desk.library.tags, lambda tag: words.meant(desk, tag))
+    return [
+        {
+            "position": each.term.position[0],
+            "length": each.term.position[1],
+            "text": context.t("captionpage.instead", tag=each.term.pattern.literal, other=each.tag, num=each.count),
+            "other": each.tag,
+            "filter": each.in_place(text),
+        }
+        for each in found
+    ]
 
 
 def _asks_for_looks(node: Node, keys: Set[str] = LOOKED_FOR) -> bool:
@@ -172,7 +191,16 @@ class Searching:
             }
             for each in found
         ]
-        return {"hints": hints}
+        return {"hints": [*self._comma_hint(desk), *hints]}
+
+    def _comma_hint(self, desk: Desk) -> list[Data]:
+        """Return that tags are separated in a way that training does not know, with the batch that changes it."""
+        separate = Commas().edit(Context())
+        found = [text for text in desk.library.texts if separate(text) != text]
+        if not found:
+            return []
+        marks = " ".join(mark for mark in COMMAS if any(mark in text for text in found))
+        return [{"text": self.context.t("captionpage.hint.commas", num=len(found), marks=marks), "operation": "commas"}]
 
     @at_desk
     def tag_lists(self, _desk: Desk, request: Data) -> Data:

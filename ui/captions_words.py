@@ -151,14 +151,19 @@ class Words:
         """Return the kinds of tags, as Danbooru numbers them, of those that the lists know."""
         return self.lists().known.categories(tags)
 
-    def facts(self, desk: Desk, tag: str) -> Data:
-        """Return what is to be told of a tag of a caption; nothing of most."""
+    def meant(self, desk: Desk, tag: str) -> str:
+        """Return the tag that a misspelt one was probably to be; empty: nobody knows, or it is right."""
         known = self._at(desk)
         if tag not in known.meant:
             known.meant[tag] = known.completer.meant(tag)
+        return known.meant[tag]
+
+    def facts(self, desk: Desk, tag: str) -> Data:
+        """Return what is to be told of a tag of a caption; nothing of most."""
+        meant = self.meant(desk, tag)
         told = {
-            "hint": known.meant[tag],
-            "unknown": bool(known.meant[tag]),
+            "hint": meant,
+            "unknown": bool(meant),
             "category": self.category(tag),
             "translation": self.translation(tag),
         }

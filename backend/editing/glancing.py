@@ -53,14 +53,24 @@ class Glance:
         """Take note that all files were looked at."""
         self._next_row, self._thorough_at = 0, time.monotonic() + THOROUGH_SECONDS
 
-    def is_as_known(self, known: Pictures) -> bool:
-        """Tell whether nothing has changed, as far as a glance shows. Where it has, the folder has to be listed."""
+    def changed(self, known: Pictures, first: Sequence[int] = ()) -> dict[str, str] | None:
+        """Return the files that others have written over, as far as a glance shows, with their stamps.
+
+        Args:
+            known: What the folder was.
+            first: The rows that are looked at each time, such as those that somebody sees.
+
+        Returns:
+            None: something came or went, or it is time to look at all: the folder has to be listed.
+        """
         if time.monotonic() > self._thorough_at or not self._is_likely(known):
-            return False
+            return None
         last = min(len(known.names), self._next_row + NUM_GLANCED)
-        rows = range(self._next_row, last)
+        rows = [*(row for row in first if row < len(known.names)), *range(self._next_row, last)]
         self._next_row = last % len(known.names)
-        return all(self._stamp(name) == stamp for name, stamp in _files(known, rows))
+        stamps = ((name, stamp, self._stamp(name)) for name, stamp in _files(known, rows))
+        found = {name: now for name, stamp, now in stamps if now != stamp}
+        return found if all(found.values()) else None
 
     def _is_likely(self, known: Pictures) -> bool:
         """Tell whether a folder is so large that a glance pays off, and no file came or went in it."""

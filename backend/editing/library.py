@@ -45,6 +45,7 @@ from backend.editing.pictures import (
     snapshot_path,
 )
 from backend.editing.presence import Presence, Visitor
+from backend.editing.relisting import relisted
 from backend.editing.tags import Mask
 from backend.editing.tidying import tidy
 
@@ -212,26 +213,31 @@ class Library(MaskActions):
             action = self.journal.record(name, changes, wait=False) if changes else None
             return Applied(action, tuple(row for caption in captions for row in self._rows(caption)))
 
-    def reload_changed(self, *, at_a_glance: bool = False) -> Reloaded:
+    def reload_changed(self, *, at_a_glance: bool = False, seen: Sequence[int] = ()) -> Reloaded:
         """Look what others did in the folder, and take it over.
 
         A caption that could not be saved here and was changed there is a conflict. `at_a_glance`: of a large folder
-        not all files are looked at each time; what was written over in place is found in one of the next times.
+        not all files are looked at each time, but those of the rows that are `seen`; what was written over in place
+        elsewhere is found in one of the next times.
 
         Raises:
             UserError: The folder cannot be read, or is gone (`caption_folder_gone`); the library stays as it is.
         """
         while True:
-            if at_a_glance and self._glance.is_as_known(self._pictures):
+            num_done, known = self._num_done, self._pictures
+            changed = self._glance.changed(known, seen) if at_a_glance else None
+            if changed == {}:
                 return Reloaded()
             self._check_folder()
-            num_done = self._num_done
-            listed = self._list()
+            listed = self._list() if changed is None else self._relisted(known, changed)
             with self._lock:
                 if self._acting:  # it takes over itself what it does
                     return Reloaded()
-                if num_done == self._num_done:
+                if num_done == self._num_done and (changed is None or known is self._pictures):
                     return self._reloaded(listed)
+
+    def _relisted(self, known: Pictures, changed: Mapping[str, str]) -> Listed:
+        return replace(relisted(known, changed, self.caption_extension), folders=known.folders)
 
     def _reloaded(self, listed: Listed) -> Reloaded:
         """Take over what a folder is now."""

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from backend.config.problems import UserError
+from backend.editing.commas import with_plain_commas
 from backend.editing.expressions import substitution
 from backend.editing.library import Library
 from backend.editing.patterns import Pattern
@@ -313,6 +314,14 @@ class Tidy:
 
 
 @dataclass(frozen=True)
+class Commas:
+    """Write a comma and a blank where tags are separated as on Chinese keyboards; sentences stay as they are."""
+
+    def edit(self, _: Context) -> Edit:
+        return by_line(with_plain_commas)
+
+
+@dataclass(frozen=True)
 class Truncate:
     """Remove tags from the end until at most so many tokens are left; words, where the first tag alone is too long."""
 
@@ -421,6 +430,7 @@ OPERATIONS: dict[str, type[Operation]] = {
     "first": KeepFirst,
     "duplicates": RemoveDuplicates,
     "tidy": Tidy,
+    "commas": Commas,
     "truncate": Truncate,
     "underscores": Underscores,
     "brackets": Brackets,

@@ -117,10 +117,34 @@ def test_glances_list_nothing_and_find_everything_in_a_few_turns(folder: Path, n
         assert num_listings() == 0
         in_place(folder / "set1" / "19.txt", "dog")
         found = [library.reload_changed(at_a_glance=True).changed for _ in range(4)]
-        assert sum(found, ()) == (library.row("set1/19.png"),) and num_listings() == 1
+        assert sum(found, ()) == (library.row("set1/19.png"),) and num_listings() == 0, "only that file is read"
         Image.new("RGB", (8, 8)).save(folder / "set1" / "new.png")
         assert library.reload_changed(at_a_glance=True).added == ("set1/new.png",)
         assert library.reload_changed().added == ()
+
+
+@pytest.mark.parametrize("kind", ["caption", "picture", "edit"])
+def test_what_somebody_sees_is_looked_at_each_time(folder: Path, num_listings: Callable[[], int], kind: str) -> None:
+    (folder / "set1" / "19.png.athanor.json").write_text('{"rating": 2}', encoding="utf-8")
+    age(folder)
+    with Library(folder) as library:
+        row = library.row("set1/19.png")
+        library.reload_changed()
+        num_listings()
+        if kind == "caption":
+            in_place(folder / "set1" / "19.txt", "dog, theirs")
+        elif kind == "picture":
+            with (folder / "set1" / "19.png").open("wb") as file:
+                Image.new("RGB", (16, 24)).save(file, "PNG")
+        else:
+            in_place(folder / "set1" / "19.png.athanor.json", '{"rating": 5, "rotate": 90}')
+        found = library.reload_changed(at_a_glance=True, seen=[row])
+        assert num_listings() == 0
+        assert (found.changed, found.redrawn) == (((row,), ()) if kind == "caption" else ((), (row,)))
+        assert library.texts[row] == ("dog, theirs" if kind == "caption" else "cat")
+        assert library.full_size(row) == ((16, 24) if kind == "picture" else (8, 8))
+        assert library.ratings[row] == (5 if kind == "edit" else 2)
+        assert not library.reload_changed(at_a_glance=True, seen=[row, 99]).changed and num_listings() == 0
 
 
 def test_our_own_writes_are_not_taken_for_others(folder: Path) -> None:

@@ -22,7 +22,7 @@ from ui.captions_desk import SORTS, Desk, Edit
 from ui.captions_lines import line_rule, with_line_rule
 from ui.captions_many import ManyPictures
 from ui.captions_requests import answered, at_desk
-from ui.captions_search import Searching, num_unseen, shown_rows
+from ui.captions_search import Searching, instead, num_unseen, shown_rows
 from ui.captions_texts import EXAMPLES, TEXTS, TOOL_TEXTS
 from ui.captions_words import Words, chosen_places
 from ui.markup import plain, script
@@ -35,6 +35,8 @@ Data = dict[str, Any]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
+# No window shows more; the others are looked at in turns.
+NUM_SEEN = 500
 # Nobody writes more tags into one caption; looking for misspelt ones takes its time.
 NUM_TOLD = 300
 ALL_TEXTS = (*TEXTS, *TOOL_TEXTS, *captions_many.TEXTS, *captions_search.TEXTS)
@@ -88,8 +90,14 @@ class CaptionsPage(ManyPictures):
         if problem:
             return {"problem": problem}
         rows = desk.order(mask, str(request["sort"]))
-        unseen = num_unseen(desk, str(request["filter"]))
-        return {"ids": captions_view.packed(rows), "version": desk.version, "problem": None, "unseen": unseen}
+        text = str(request["filter"])
+        return {
+            "ids": captions_view.packed(rows),
+            "version": desk.version,
+            "problem": None,
+            "unseen": num_unseen(desk, text),
+            "instead": instead(self.context, desk, text, self.tag_words),
+        }
 
     @at_desk
     def rows(self, desk: Desk, request: Data) -> Data:
@@ -160,7 +168,7 @@ class CaptionsPage(ManyPictures):
     def poll(self, desk: Desk, request: Data) -> Data:
         """Look for changes from outside, and tell what the page does not know yet."""
         t, language = self.context.t, self.context.language
-        found = desk.look()
+        found = desk.look([int(row) for row in request.get("seen", ())][:NUM_SEEN])
         if request["generation"] != desk.generation:
             return {"renumbered": True}
         notes = []

@@ -27,6 +27,15 @@ function showFilterError(problem) {
   box.replaceChildren(el("code", {}, text.slice(0, position), el("mark", {}, text.slice(position, position + Math.max(1, length)) || "\u2009"), text.slice(position + Math.max(1, length))), el("span", {}, problem.text), ...[remedyNode(problem.remedy)].filter(Boolean));
 }
 
+// Tags of the filter that no caption has, marked, and how the captions spell them: a click takes that.
+const insteadNode = () => el("div", { class: "filter-instead", role: "status", "data-part": "instead" });
+function showInstead(found) {
+  const one = ({ position, length, text, other, filter }) => el("div", { class: "filter-error" },
+    el("code", {}, state.filter.slice(0, position), el("mark", {}, state.filter.slice(position, position + length)), state.filter.slice(position + length)),
+    el("span", {}, text), button(words("instead.take", { tag: other }), () => setFilter(filter), { "data-tool": "instead" }));
+  part("instead").replaceChildren(...found.map(one));
+}
+
 function drawHead() {
   const num = state.ids.length;
   const total = state.info?.num ?? 0;
@@ -75,7 +84,7 @@ function filterNode() {
   const size = el("select", { "aria-label": words("tile_size"), onchange: (event) => { tileSize = Number(event.target.value); keep("size", tileSize); drawGrid(); showPosition(state.at); } }, ...SIZES.map((each, at) => el("option", { value: each, selected: each === tileSize }, words("size." + "smlx"[at]))));
   return el("div", { class: "captions-filter" },
     el("div", { class: "filter-row" }, input, button("", pick, { "data-part": "pick", title: words("picked.help"), hidden: true }), toggle),
-    el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), lookingNode(), help,
+    el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), insteadNode(), lookingNode(), help,
     el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
 }
 
@@ -219,6 +228,9 @@ async function takeUpUnsaved(left) {
   await save();
 }
 
+// What changes outside is looked for at these first.
+const seenIds = () => [...state.ids.subarray(...inSight()), currentId()].filter((id) => id !== null);
+
 // Once in a while: has something changed outside, or in another tab?
 const tabName = sessionStorage.getItem("athanor.tab") ?? Math.random().toString(36).slice(2);
 sessionStorage.setItem("athanor.tab", tabName);
@@ -228,7 +240,7 @@ async function poll() {
   if (isPolling || isSaving || !state.info || document.body.dataset.page !== "captions" || document.hidden || !element.isConnected) return;
   isPolling = true;
   const { folder, info } = state;
-  const answer = await Promise.resolve(server.poll({ folder, generation: info.generation, tab: tabName, is_tagged: Boolean(tagging.live) || Date.now() - tagging.endedAt < 10000 })).catch(() => null);
+  const answer = await Promise.resolve(server.poll({ folder, generation: info.generation, tab: tabName, seen: seenIds(), is_tagged: Boolean(tagging.live) || Date.now() - tagging.endedAt < 10000 })).catch(() => null);
   isPolling = false;
   if (folder !== state.folder || info !== state.info) return;
   if (!answer) return showSaved("failed", words("unreachable.short"));

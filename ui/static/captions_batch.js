@@ -29,6 +29,18 @@ function drawFields() {
   showFields();
 }
 
+// An operation over all captions, ready to be looked at and done.
+function showBatch(operation) {
+  Object.assign(batch, { operation, scope: "all" });
+  keep("operation", operation);
+  keep("scope", "all");
+  root.querySelector("#captions-operation").value = operation;
+  root.querySelector("#captions-scope").value = "all";
+  drawFields();
+  showTab("batch");
+  showPane("side");
+}
+
 const batchRequest = () => ({ operation: chosenOperation().name, values: batch.values, scope: batch.scope, ...filtered(), ids: batch.scope === "selected" ? toText(meant()) : "" });
 const previewBatch = later(220, async () => {
   if (state.tab !== "batch" || !state.info) return;

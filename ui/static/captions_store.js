@@ -211,6 +211,7 @@ async function look({ stay = true } = {}) {
   // What was asked for since may be answered first.
   if (mine !== numLooks || !answer || answer.error) return;
   showFilterError(answer.problem);
+  showInstead(answer.instead ?? []);
   if (answer.problem) return;
   showUnseen(answer.unseen);
   state.ids = toNumbers(answer.ids);

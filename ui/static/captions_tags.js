@@ -128,7 +128,7 @@ async function loadHints() {
   if (!box.open) return;
   const answer = await ask("hints");
   if (!answer?.hints) return;
-  const rows = answer.hints.map((hint) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => setFilter(hint.filter) }, hint.text)));
+  const rows = answer.hints.map((hint) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => (hint.operation ? showBatch(hint.operation) : setFilter(hint.filter)) }, hint.text)));
   part("hint-list").replaceChildren(rows.length ? el("ul", {}, ...rows) : el("p", { class: "quiet" }, words("hints.none")));
 }
 
