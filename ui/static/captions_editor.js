@@ -325,7 +325,7 @@ function oneNode(row) {
   const title = words(large ? "large.close" : "large.open");
   // The same picture is not drawn again: it would flicker.
   const picture = old?.firstElementChild.getAttribute("src") === source ? old
-    : el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name, onerror: (event) => event.target.parentElement?.classList.add("is-broken") }));
+    : el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name, onerror: (event) => { const frame = event.target.parentElement; frame?.classList.add("is-broken"); frame?.setAttribute("data-problem", words("picture_unreadable")); } }));
   layMask(picture, row, large);
   const tags = splitTags(currentLine(row));
   const editor = state.mode === "text" ? [textBox(row)] : [chipList(tags.map((tag, at) => chipNode(tag, at))), addBox()];

@@ -117,7 +117,7 @@ function drawTags() {
   part("tags-num").textContent = words("tags.num", { num: many(answer.num) });
   part("tags-more").hidden = answer.tags.length >= answer.num_found;
   part("tags-tools").replaceChildren(...(chosen.size
-    ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.delete"), () => changeTags("merge", { tags: [...chosen], into: "" }), { "data-tool": "delete" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); })]
+    ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); }), button(words("tags.delete"), () => changeTags("merge", { tags: [...chosen], into: "" }), { "data-tool": "delete" })]
     : Number(tagList.fewer) && answer.tags.length ? [button(words("tags.choose_listed"), () => { answer.tags.forEach(([tag]) => chosen.add(tag)); drawTags(); }, { "data-tool": "choose-listed" }), showFewer()]
     : [el("span", { class: "quiet" }, words("tags.help." + tagList.click))]));
 }
