@@ -57,3 +57,17 @@ def test_a_tag_that_is_spelt_otherwise_is_offered(page: Page) -> None:
     page.fill("#captions-filter", "tag:elephant")
     counts(page, "0 of 6")
     expect(told).to_be_empty()
+
+
+def test_what_is_seen_is_looked_at_for_changes_from_outside(page: Page, pictures: Path) -> None:
+    page.locator(".caption-tile", has_text="03.jpg").click()
+    expect(page.locator(".caption-head strong")).to_have_text("03.jpg")
+    with page.expect_request(lambda request: '"fn_name":"poll"' in (request.post_data or "")) as asked:
+        pass
+    assert sorted(set(asked.value.post_data_json["data"]["seen"])) == [0, 1, 2, 3, 4, 5]
+    with (pictures / "03.txt").open("r+", encoding="utf-8") as file:
+        file.truncate(0)
+        file.write("theirs, in place")
+    tile = page.locator(".caption-tile", has_text="03.jpg").locator(".tile-text")
+    expect(tile).to_have_text("theirs, in place", timeout=40 * SECOND)
+    expect(page.locator(".caption-editor .chip > span").first).to_have_text("theirs")
