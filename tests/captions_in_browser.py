@@ -7,8 +7,6 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-SECOND = 1000
-
 
 def opened(page: Page, folder: Path, first: str = "00.jpg") -> Page:
     """Open a folder whose first picture has a name."""
@@ -25,4 +23,4 @@ def counts(page: Page, text: str | re.Pattern[str]) -> None:
 
 def saved(page: Page) -> None:
     """Wait until all is in the files."""
-    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"), timeout=20 * SECOND)
+    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))

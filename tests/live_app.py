@@ -12,10 +12,16 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 ROOT = Path(__file__).resolve().parents[1]
+# For what comes of itself in a moment on a quick machine, and on one that is slow and has other work to do as well.
+PATIENCE_SECONDS = 120
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -27,6 +33,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def train_for_long(page: Page) -> None:
+    """Give the training of the draft so many epochs that it never ends while a test looks at it, and quick samples."""
+    page.evaluate("location.hash = 'train/expert'")
+    page.locator("#expert-search").fill("num_")
+    for parameter, value in (("training-num_epochs", 2000), ("sampling-num_inference_steps", 2)):
+        box = page.locator(f"#{parameter}-input")
+        box.fill(str(value))
+        box.press("Tab")
+        setting = f"{parameter.partition('-')[2]} = {value}\n"
+        page.wait_for_function("setting => document.querySelector('#expert-toml').value.includes(setting)", arg=setting)
 
 
 @dataclass
@@ -53,7 +71,7 @@ class App:
         command = [sys.executable, "gui.py", "--no-browser", "--port", str(self.port), *options]
         with (self.home / "gui.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 2 * PATIENCE_SECONDS
         while not self.answers():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log

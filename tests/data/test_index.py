@@ -91,7 +91,7 @@ def test_threads_and_processes_share_it(tmp_path: Path) -> None:
     ]
     with Index(tmp_path) as index, ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: index.remember([((f"own-{number}", "s"), Facts(number, 1))]), range(200)))
-        assert [process.wait(60) for process in processes] == [0, 0]
+        assert [process.wait(240) for process in processes] == [0, 0]
         keys = [(f"{name}-{number}", "s") for name in ("one", "two", "own") for number in range(200)]
         assert len(index.find(Facts, keys)) == 600
 

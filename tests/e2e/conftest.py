@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from live_app import BROWSERS, FLAGS, ROOT, App
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from live_app import BROWSERS, FLAGS, PATIENCE_SECONDS, ROOT, App
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 PICTURES_DIR = ROOT / "tests" / "output"
+PATIENCE = 1000 * PATIENCE_SECONDS
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(PATIENCE)
         page.on("dialog", lambda dialog: dialog.accept())
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(url)

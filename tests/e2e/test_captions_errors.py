@@ -17,7 +17,6 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 OpenPage = Callable[..., Page]
-SECOND = 1000
 LONG = "ä" * 125  # with ".jpg" 254 bytes: as long as a name may be
 
 
@@ -38,7 +37,7 @@ def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
 
 
 def said(page: Page, text: str | re.Pattern[str]) -> None:
-    expect(page.locator(".captions-note.is-error")).to_contain_text(text, timeout=20 * SECOND)
+    expect(page.locator(".captions-note.is-error")).to_contain_text(text)
 
 
 def add(page: Page, name: str, tag: str) -> None:
@@ -117,7 +116,7 @@ def test_a_caption_that_cannot_be_written_stops_no_other_and_is_kept(page: Page,
     place.mkdir()
     (place / "something").write_bytes(b"")  # a folder is where the file should go: no permission in the world helps
     replace_all(page, "cat", "dog")
-    expect(page.locator(".captions-saved")).to_have_text("1 changed outside", timeout=20 * SECOND)
+    expect(page.locator(".captions-saved")).to_have_text("1 changed outside")
     assert texts(pictures) == [f"dog, tag{number % 2}" for number in range(8) if number != 3]
     page.locator("#captions-tab-picture").click()
     page.locator(".caption-tile", has_text="03.jpg").click()
@@ -184,7 +183,7 @@ def test_undo_does_not_run_over_changes_from_outside(page: Page, pictures: Path)
 def test_a_picture_with_a_very_long_name_has_a_caption_like_others(page: Page, pictures: Path) -> None:
     Image.new("RGB", (40, 40)).save(pictures / f"{LONG}.jpg")
     tile = page.locator(".caption-tile", has_text=LONG)
-    expect(tile).to_be_visible(timeout=15 * SECOND)
+    expect(tile).to_be_visible()
     add(page, f"{LONG}.jpg", "long")
     saved(page)
     assert (pictures / f"{LONG}.txt").read_text(encoding="utf-8") == "long"
@@ -213,8 +212,6 @@ def test_what_is_typed_while_the_program_is_gone_is_saved_when_it_is_back(app: A
     assert (pictures / "02.txt").read_text(encoding="utf-8") == "cat, tag0"
     app.start()
     page.reload()
-    expect(page.locator(".caption-tile", has_text="02.jpg").locator(".tile-text")).to_have_text(
-        "cat, tag0, offline", timeout=30 * SECOND
-    )
+    expect(page.locator(".caption-tile", has_text="02.jpg").locator(".tile-text")).to_have_text("cat, tag0, offline")
     saved(page)
     assert (pictures / "02.txt").read_text(encoding="utf-8") == "cat, tag0, offline"

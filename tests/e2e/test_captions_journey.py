@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_taggers
 from captions_in_browser import saved
-from live_app import App
+from live_app import App, train_for_long
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
@@ -63,18 +63,18 @@ def all_files(folder: Path) -> dict[str, bytes]:
 
 def tag_with_one_click(page: Page, app: App, folder: Path) -> None:
     page.locator('#quick-model [data-action="demo"]').click()
-    expect(page.locator("#quick-review")).to_contain_text("steps", timeout=60 * SECOND)
+    expect(page.locator("#quick-review")).to_contain_text("steps")
     page.locator(FOLDER).fill(str(folder))
     page.locator(FOLDER).press("Tab")
     page.locator(TRIGGER).fill("zkz")
     page.locator(TRIGGER).press("Tab")
     part = page.locator("#quick-tagging")
-    expect(part).to_contain_text("12 of 12 pictures have no caption", timeout=20 * SECOND)
+    expect(part).to_contain_text("12 of 12 pictures have no caption")
     part.get_by_role("button", name="Tag them").click()
-    expect(part).to_contain_text("Captions written: 12", timeout=60 * SECOND)
+    expect(part).to_contain_text("Captions written: 12")
     assert captions(folder) == {f"{number:02}": TAGS for number in range(NUM_PICTURES)}
     part.get_by_role("button", name="Look at the captions").click()
-    expect(page.locator("#captions-folder")).to_have_value(str(folder), timeout=20 * SECOND)
+    expect(page.locator("#captions-folder")).to_have_value(str(folder))
     expect(page.locator(".caption-tile")).to_have_count(NUM_PICTURES)
 
 
@@ -183,7 +183,7 @@ def found_as_left(page: Page, folder: Path) -> None:
         assert sorted(np.unique(np.asarray(mask)).tolist())[0] == 0 and mask.getextrema()[1] == 255
     before = all_files(folder)
     page.reload()
-    expect(page.locator("#captions-folder")).to_have_value(str(folder), timeout=20 * SECOND)
+    expect(page.locator("#captions-folder")).to_have_value(str(folder))
     expect(page.locator('.tag-main[data-tag="blue sky"] b')).to_have_text("1")
     expect(page.locator(".caption-tile", has_text="02.png").locator(".tile-text")).to_contain_text("by hand")
     expect(page.locator(".caption-tile", has_text="04.png").locator(".mark-crop")).to_be_visible()
@@ -193,13 +193,16 @@ def found_as_left(page: Page, folder: Path) -> None:
 
 
 def train(page: Page, app: App, folder: Path) -> None:
+    train_for_long(page)
     page.goto(f"{app.url}/en/#train/quick")
-    expect(page.locator(FOLDER)).to_have_value(str(folder), timeout=20 * SECOND)
-    expect(page.locator("#quick-review")).to_contain_text("steps", timeout=60 * SECOND)
+    expect(page.locator(FOLDER)).to_have_value(str(folder))
+    expect(page.locator("#quick-review")).to_contain_text("steps")
+    name = page.locator("#quick-output-name").locator("input, textarea").input_value()
     page.locator("#quick-start").click()
     page.locator('#quick-dialog button[data-action="start"], dialog[open] button[data-action="start"]').click()
     head = page.locator("#runs-head")
-    expect(head).to_contain_text(re.compile("Training|Loading|Caching"), timeout=120 * SECOND)
+    expect(head.locator("h2")).to_have_text(name)  # until it is there, the head is that of the tagging
+    expect(head).to_contain_text(re.compile("Training|Loading|Caching"))
     page.wait_for_function(
         "() => Number(document.querySelector('#runs-head')?.innerText.match(/(\\d+) *\\/ *\\d+/)?.[1]) > 1",
         timeout=240 * SECOND,
@@ -208,7 +211,7 @@ def train(page: Page, app: App, folder: Path) -> None:
     (data,) = [config["data"] for config in configs if "data" in config]  # the other run is the tagging
     assert [(Path(row["path"]), row["mask"]) for row in data["datasets"]] == [(folder, "file")]
     head.locator('[data-action="stop"]').click()
-    expect(head).to_contain_text("Stopped", timeout=120 * SECOND)
+    expect(head).to_contain_text("Stopped")
 
 
 def test_from_an_uncaptioned_folder_to_a_training(

@@ -16,9 +16,6 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Locator, Page, expect
 
 OpenPage = Callable[..., Page]
-SECOND = 1000
-# Models of transformers take their time to load.
-SLOW = 120 * SECOND
 
 
 def draw(path: Path, seed: int, quality: int) -> None:
@@ -136,9 +133,9 @@ def test_looking_can_be_ended_and_goes_on_where_it_was(app: App, open_page: Open
     def look_for_a_while(num_known: int) -> int:
         """Look at pictures, end that, and return how many are looked at."""
         box.locator("[data-tool=look]").click()
-        expect(looking).to_contain_text(f"of {3000 - num_known:,}", timeout=SLOW)
+        expect(looking).to_contain_text(f"of {3000 - num_known:,}")
         looking.locator("[data-tool=look-stop]").click()
-        expect(looking).to_be_hidden(timeout=SLOW)
+        expect(looking).to_be_hidden()
         expect(known).not_to_have_text(f"{num_known:,} of 3,000 looked at")
         return int(known.inner_text().split()[0].replace(",", ""))
 
@@ -164,13 +161,13 @@ def test_pictures_are_scored_and_embedded_by_runs(page: Page, models: Path) -> N
     page.locator("[data-tool=score-open]").click()
     box = page.locator('[data-part="likeness"]')
     box.locator("[data-tool=scorer]").click()
-    expect(box.locator("[data-known=scorer]")).to_have_text("12 of 12 scored", timeout=SLOW)
+    expect(box.locator("[data-known=scorer]")).to_have_text("12 of 12 scored")
     counts(page, re.compile("^12 pictures"))
     expect(page.locator(".filter-error")).to_be_hidden()
     box.locator("[data-tool=best]").click()
     expect(page.locator("#captions-sort")).to_have_value("score")
     box.locator("[data-tool=embedding]").click()
-    expect(box.locator("[data-known=embedding]")).to_have_text("12 of 12 known", timeout=SLOW)
+    expect(box.locator("[data-known=embedding]")).to_have_text("12 of 12 known")
     box.locator("[data-tool=unusual]").click()
     expect(page.locator("#captions-sort")).to_have_value("unusual")
     expect(page.locator(".captions-note.is-error")).to_have_count(0)
@@ -180,7 +177,7 @@ def test_a_model_that_is_missing_offline_is_said_where_it_is_asked_for(page: Pag
     box = open_likeness(page)
     expect(box.locator('[data-kind="scorer"]')).to_contain_text("offline")
     box.locator("[data-tool=scorer]").click()
-    expect(box.locator('[data-kind="scorer"] .field-error')).to_contain_text("cafe", timeout=SLOW, ignore_case=True)
+    expect(box.locator('[data-kind="scorer"] .field-error')).to_contain_text("cafe", ignore_case=True)
 
 
 def test_lists_of_tags_are_chosen_and_kept(page: Page, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from playwright.sync_api import Page, expect
 OpenPage = Callable[..., Page]
 KeepPicture = Callable[[Page, str], None]
 EVIL = "<img src=x onerror=alert(1)>, `${alert(1)}`"
-SECOND = 1000
 
 
 @pytest.fixture
@@ -34,10 +33,6 @@ def pictures(app: App, tmp_path: Path) -> Path:
 @pytest.fixture
 def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
     return opened(open_page(f"{app.url}/en/#captions"), pictures)
-
-
-def chips(page: Page) -> list[str]:
-    return page.locator(".caption-editor .chip > span").all_text_contents()
 
 
 def go_to(page: Page, name: str) -> None:
@@ -72,8 +67,8 @@ def test_a_caption_is_edited_by_keyboard_saved_and_taken_back(page: Page, pictur
     assert (pictures / "01.txt").read_text(encoding="utf-8") == "new tag, other, blue_sky"
     for _ in range(4):
         page.keyboard.press("Control+z")
-        page.wait_for_timeout(300)
     expect(page.locator(".chip > span")).to_have_text(["cat", "tag1", "blue_sky"])
+    saved(page)
     assert (pictures / "01.txt").read_text(encoding="utf-8") == "cat, tag1, blue_sky"
     page.keyboard.press("Control+y")
     expect(page.locator(".chip > span")).to_have_text(["cat", "tag1", "blue_sky", "new tag"])
@@ -83,7 +78,7 @@ def test_a_caption_is_edited_by_keyboard_saved_and_taken_back(page: Page, pictur
 
 def test_text_is_saved_while_it_is_typed_and_found_again(page: Page, pictures: Path) -> None:
     go_to(page, "05.jpg" if (pictures / "05.jpg").is_file() else "more/05.jpg")
-    assert chips(page) == [tag.strip() for tag in EVIL.split(",")]
+    expect(page.locator(".caption-editor .chip > span")).to_have_text([tag.strip() for tag in EVIL.split(",")])
     page.get_by_role("button", name="Text", exact=True).click()
     box = page.locator("#captions-text")
     expect(box).to_be_focused()
@@ -92,7 +87,7 @@ def test_text_is_saved_while_it_is_typed_and_found_again(page: Page, pictures: P
     saved(page)
     assert next(pictures.rglob("05.txt")).read_text(encoding="utf-8") == "a cat sits 在窗边"
     page.reload()
-    expect(page.locator("#captions-folder")).to_have_value(str(pictures), timeout=20 * SECOND)
+    expect(page.locator("#captions-folder")).to_have_value(str(pictures))
     expect(page.locator(".caption-tile", has_text="05.jpg").locator(".tile-text")).to_have_text("a cat sits 在窗边")
 
 
@@ -127,11 +122,9 @@ def test_changes_from_outside_are_shown_and_never_overwritten(page: Page, pictur
     saved(page)
     assert (pictures / "01.txt").read_text(encoding="utf-8") == "mine"
     (pictures / "03.txt").write_text("from outside", encoding="utf-8")
-    expect(page.locator(".caption-tile", has_text="03.jpg").locator(".tile-text")).to_have_text(
-        "from outside", timeout=15 * SECOND
-    )
+    expect(page.locator(".caption-tile", has_text="03.jpg").locator(".tile-text")).to_have_text("from outside")
     Image.new("RGB", (32, 32)).save(pictures / "99.jpg")
-    expect(page.locator(".caption-tile", has_text="99.jpg")).to_be_visible(timeout=15 * SECOND)
+    expect(page.locator(".caption-tile", has_text="99.jpg")).to_be_visible()
 
 
 def test_a_folder_that_is_not_there_or_goes_away_is_said_in_plain_words(
@@ -248,9 +241,7 @@ def test_tags_are_dragged_and_pasted_and_captions_copied(page: Page, pictures: P
 
 def test_several_captions_of_a_picture_stay_lines(page: Page, pictures: Path) -> None:
     (pictures / "03.txt").write_bytes(b"one, two\r\nthree\r\n")
-    expect(page.locator(".caption-tile", has_text="03.jpg").locator(".tile-text")).to_contain_text(
-        "one, two", timeout=15 * SECOND
-    )
+    expect(page.locator(".caption-tile", has_text="03.jpg").locator(".tile-text")).to_contain_text("one, two")
     go_to(page, "03.jpg")
     page.get_by_role("button", name="Caption 2").click()
     expect(page.locator(".chip > span")).to_have_text(["three"])
@@ -308,7 +299,7 @@ def test_a_folder_is_tagged_with_one_click_corrected_and_found_as_left(
     page.locator("#captions-tagging-form-trigger_word-input").fill("zkz")
     page.locator("#captions-tagging-form-general_threshold-input").fill("0.01")
     page.locator("#captions-tagging-start").click()
-    expect(page.locator('.tag-main[data-tag="zkz"] b')).to_have_text("12", timeout=90 * SECOND)
+    expect(page.locator('.tag-main[data-tag="zkz"] b')).to_have_text("12")
     page.locator("#captions-filter").fill("tag:zkz name:0*")
     counts(page, "10 of 12 pictures")
     page.locator("#captions-tab-batch").click()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from live_app import App
+from live_app import App, train_for_long
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
@@ -16,7 +16,6 @@ from ui import quick_plan
 
 OpenPage = Callable[..., Page]
 KeepPicture = Callable[[Page, str], None]
-SECOND = 1000
 EVIL = "<img src=x onerror=alert(1)>, `${alert(1)}`, tag"
 
 
@@ -45,7 +44,7 @@ def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
     (app.home / "draft.toml").write_text(presets.to_toml(data), encoding="utf-8")
     app.start()
     opened = open_page(f"{app.url}/en/#data")
-    expect(opened.locator(".data-facts dd").first).to_have_text("30", timeout=30 * SECOND)
+    expect(opened.locator(".data-facts dd").first).to_have_text("30")
     return opened
 
 
@@ -60,11 +59,11 @@ def row(app: App, index: int = 0) -> dict:
 def test_the_demo_is_opened_mended_and_started(app: App, open_page: OpenPage, keep_picture: KeepPicture) -> None:
     page = open_page(f"{app.url}/en/#data")
     page.locator("#data-example").click()
-    expect(page.locator(".data-arithmetic")).to_contain_text("330 steps", timeout=30 * SECOND)
+    expect(page.locator(".data-arithmetic")).to_contain_text("330 steps")
     expect(page.locator('[data-card="0"]')).to_contain_text("22 pictures")
     page.locator("#data-look").click()
     alike = page.locator('.finding[data-code="images_alike"]')
-    expect(alike).to_be_visible(timeout=30 * SECOND)
+    expect(alike).to_be_visible()
     keep_picture(page, "data-demo")
     alike.locator(".is-fix").click()
     expect(page.locator('#page-data [data-part="note"]')).to_contain_text("Left out")
@@ -74,12 +73,14 @@ def test_the_demo_is_opened_mended_and_started(app: App, open_page: OpenPage, ke
     expect(page.locator('[data-card="0"]')).to_contain_text("22 pictures")
     alike.locator(".is-fix").click()
     expect(page.locator('[data-card="0"]')).to_contain_text("21 pictures")
+    train_for_long(page)
+    page.evaluate("location.hash = 'data'")
     page.locator("#data-start").click()
-    expect(page.locator("#page-runs")).to_be_visible(timeout=60 * SECOND)
-    expect(page.locator("#runs-head")).to_contain_text("zkz-demo", timeout=60 * SECOND)
-    expect(page.locator("#runs-head")).to_contain_text(re.compile(r"\b\d+ ?/ ?\d+"), timeout=120 * SECOND)
+    expect(page.locator("#page-runs")).to_be_visible()
+    expect(page.locator("#runs-head")).to_contain_text("zkz-demo")
+    expect(page.locator("#runs-head")).to_contain_text(re.compile(r"\b\d+ ?/ ?\d+"))
     page.locator('#runs-head [data-action="stop"]').click()
-    expect(page.locator("#runs-head")).to_contain_text("Stopped", timeout=120 * SECOND)
+    expect(page.locator("#runs-head")).to_contain_text("Stopped")
 
 
 def test_findings_name_their_pictures_and_lead_to_the_parameter(page: Page) -> None:
@@ -205,7 +206,7 @@ def test_warnings_are_confirmed_in_our_own_dialog_everywhere(page: Page, app: Ap
     page.evaluate("location.hash = 'train/expert'")
     page.locator("#expert-queue").click()
     dialog.get_by_role("button", name="Start anyway").click()
-    expect(page.locator('#expert [data-part="message"]')).to_contain_text("queue", timeout=60 * SECOND)
+    expect(page.locator('#expert [data-part="message"]')).to_contain_text("queue")
     assert len(list(app.home.glob("runs/2*"))) == before + 1
 
 

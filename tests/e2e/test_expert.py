@@ -21,6 +21,7 @@ def page(app: App, open_page: OpenPage) -> Page:
     opened = open_page(f"{app.url}/en/#train/expert")
     opened.wait_for_selector("#model-base_model")
     opened.locator("#expert-reset").click()
+    expect(opened.locator('#expert [data-part="message"]')).not_to_be_empty()  # the answer is there
     expect(opened.locator("#expert-toml")).not_to_have_value(re.compile("learning_rate"))
     return opened
 
@@ -177,6 +178,7 @@ def test_pages_fit_the_window(
     page = open_page(f"{app.url}/{language}/#train/expert", width=width, dark=dark)
     for place in ("train/quick", "train/expert", "data", "runs", "tensorboard", "settings"):
         page.evaluate("place => (location.hash = place)", place)
+        expect(page.locator(f"#page-{place.partition('/')[0]}")).to_be_visible()
         page.wait_for_timeout(300)
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0, f"{place} is {overflow} px too wide"
@@ -198,7 +200,6 @@ def test_keys_reach_search_help_and_pages(page: Page) -> None:
 
 def test_settings_are_kept(app: App, open_page: OpenPage) -> None:
     page = open_page(f"{app.url}/en/#settings")
-    page.wait_for_timeout(1500)  # the page is filled once more when it has loaded
     page.locator("#setting-theme").select_option("dark")
     expect(page.locator("body")).to_have_class(re.compile("dark"))
     expect(page.locator("#setting-theme ~ [role=status]")).to_contain_text("Saved")

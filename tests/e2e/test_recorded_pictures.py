@@ -16,7 +16,6 @@ from ui import quick_plan
 
 OpenPage = Callable[..., Page]
 KeepPicture = Callable[[Page, str], None]
-SECOND = 1000
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_the_data_page_shows_them_as_trained_and_uses_masks_with_one_click(
     started: App, open_page: OpenPage, keep_picture: KeepPicture
 ) -> None:
     page = open_page(f"{started.url}/en/#data")
-    expect(page.locator('[data-card="0"]')).to_contain_text("2 pictures", timeout=30 * SECOND)
+    expect(page.locator('[data-card="0"]')).to_contain_text("2 pictures")
     first = page.locator('[data-card="0"] img').first
     assert first.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [96, 96]
     unusable = page.locator('.finding[data-code="edits_unusable"]')
@@ -76,7 +75,7 @@ def test_the_quick_page_uses_masks_with_one_click(
 ) -> None:
     page = open_page(f"{started.url}/{language}/#quick", locale=language, dark=language != "en")
     button = page.locator('[data-fix="masks"]').first
-    expect(button).to_be_visible(timeout=30 * SECOND)
+    expect(button).to_be_visible()
     keep_picture(page, f"quick-masks-{language}")
     button.click()
     expect(page.locator('[data-fix="masks"]')).to_have_count(0)

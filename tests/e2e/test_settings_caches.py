@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 from backend.data.shards import ShardStore
 
 OpenPage = Callable[..., Page]
-SLOW = 60_000
 
 
 def test_caches_are_looked_through_and_cleaned(app: App, open_page: OpenPage) -> None:
@@ -22,14 +21,13 @@ def test_caches_are_looked_through_and_cleaned(app: App, open_page: OpenPage) ->
         for name, path in (("gone", app.home / "gone.png"), ("here", picture)):
             writer.put(name, {"latents": torch.ones(4, 8, 8)}, {"content": name, "location": str(path)})
     page = open_page(f"{app.url}/en/#settings")
-    page.wait_for_timeout(1500)  # the page is filled once more when it has loaded
     caches = page.locator("#setting-caches")
     expect(caches.locator("[data-caches=clean]")).to_be_hidden()
     caches.locator("[data-caches=look]").click()
-    expect(caches.locator(".caches-told")).to_contain_text("1 entry", timeout=SLOW)
+    expect(caches.locator(".caches-told")).to_contain_text("1 entry")
     assert set(ShardStore(folder).entries) == {"gone", "here"}
     caches.locator("[data-caches=clean]").click()
-    expect(caches.locator(".caches-told")).to_contain_text("Removed", timeout=SLOW)
+    expect(caches.locator(".caches-told")).to_contain_text("Removed")
     assert set(ShardStore(folder).entries) == {"here"}
 
 
@@ -38,10 +36,9 @@ def test_thumbnails_are_counted_and_removed(app: App, open_page: OpenPage) -> No
     place.parent.mkdir(parents=True)
     place.write_bytes(bytes(2048))
     page = open_page(f"{app.url}/en/#settings")
-    page.wait_for_timeout(1500)
     card = page.locator("#setting-thumbnails")
     card.locator("[data-caches=look]").click()
-    expect(card.locator(".caches-told")).to_contain_text("1 thumbnails")
+    expect(card.locator(".caches-told")).to_contain_text("1 thumbnail:")
     card.locator("[data-caches=clean]").click()
     expect(card.locator(".caches-told")).to_contain_text("no thumbnails")
     assert not place.exists()

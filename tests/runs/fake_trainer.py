@@ -18,6 +18,8 @@ from backend.runs.events import EventWriter
 from backend.runs.layout import RunFolder
 
 STEP_SECONDS = 0.02
+# A file in the run's folder: as long as it is there, the trainer says nothing.
+HELD = "held"
 
 
 def finish(events: EventWriter, control: Control) -> None:
@@ -91,6 +93,8 @@ def main() -> None:
     events, control = EventWriter(run.events_path), Control(run.control_dir)
     print("fake trainer", sys.argv[2:], flush=True)
     resumed = 3 if "--resume" in sys.argv else None
+    while (run.path / HELD).exists():
+        time.sleep(STEP_SECONDS)
     created = psutil.Process().create_time()
     events.emit("start", pid=os.getpid(), create_time=created, versions={}, device="cpu", resumed_from_step=resumed)
     BEHAVIOURS[run.name.split("-")[0]](events, control)

@@ -12,7 +12,7 @@ from backend.runs.events import Event, EventReader
 from backend.runs.layout import RunFolder, create_run
 
 CONFIG = presets.to_toml(presets.plain(TrainConfig.model_validate({"training": {"batch_size": 4}})))
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 240.0
 
 
 def make(runs_dir: Path, behaviour: str) -> RunFolder:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fake_trainer import HELD
 from run_helpers import events, make, wait_until
 
 from backend.config.problems import UserError
@@ -63,10 +64,12 @@ def test_the_order_is_that_of_adding_and_can_be_changed(queue: Queue) -> None:
 
 def test_runs_are_started_one_after_the_other(queue: Queue) -> None:
     first, second = add(queue, "finish-1", "finish-2")
+    (first.path / HELD).touch()
     assert queue.tick() == first and names(queue) == ["finish-2"]
     assert queue.tick() is None, "one is running"
     with pytest.raises(UserError, match="is running"):
         queue.add(first)
+    (first.path / HELD).unlink()
     wait_until(lambda: status(first) == "finished" and not processes(first))
     assert queue.tick() == second and names(queue) == []
     wait_until(lambda: status(second) == "finished" and not processes(second))

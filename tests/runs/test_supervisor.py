@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from fake_trainer import HELD
 from run_helpers import events, make, wait_until
 
 from backend.config.problems import UserError
@@ -38,11 +39,13 @@ def running(run: RunFolder) -> None:
 def test_a_run_under_accelerate_goes_from_waiting_to_finished(runs_dir: Path, launch: SimpleNamespace) -> None:
     run = make(runs_dir, "finish")
     assert status(run) == "waiting"
+    (run.path / HELD).touch()
     pid = launch.real(run)
     record = read_process(run)
     assert record["pid"] == pid and record["argv"][-2:] == ["fake_trainer", str(run.path)]
     assert "torch" in record["versions"] and record["host"]
     assert status(run) == "starting"
+    (run.path / HELD).unlink()
     wait_until(lambda: status(run) not in LIVE)
     assert status(run) == "finished" and len(events(run, "step")) == 5
     assert "fake trainer []" in run.console_path.read_text(encoding="utf-8")

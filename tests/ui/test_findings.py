@@ -43,7 +43,8 @@ def draft(pictures: Path) -> Draft:
 
 
 def settled(finder: Finder, data: Draft) -> Findings:
-    for _ in range(200):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         findings = finder.find(data)
         if not isinstance(findings.waiting, Progress):
             return findings
@@ -106,11 +107,11 @@ def test_looking_closely_adds_to_the_report(home: Path, draft: Draft, pictures: 
     (pictures / "3_cat" / "copy.png").write_bytes(first.read_bytes())
     finder = Finder(home / "runs")
     findings = settled(finder, draft)
-    report = finder.report(findings)
+    report = finder.report(findings, wait=60)
     assert report is not None and not isinstance(report, Progress | Cancelled) and report.num_looked == 0
     while isinstance(finder.look_closely(settled(finder, draft)), Progress):
         time.sleep(0.05)
-    report = finder.report(settled(finder, draft), wait=10)
+    report = finder.report(settled(finder, draft), wait=60)
     assert report is not None and not isinstance(report, Progress | Cancelled) and report.num_looked == 6
     copies = [finding for finding in report.findings if finding.problem.code == "images_duplicated"]
     assert [name for finding in copies for name in finding.names], [each.problem.code for each in report.findings]

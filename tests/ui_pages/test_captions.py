@@ -85,8 +85,10 @@ def test_a_folder_is_told_and_what_is_wrong_with_it_in_plain_words(ask: Any, pag
     assert "There is no folder" in page.open({"folder": str(folder / "none")})["error"]
     assert "is a file" in page.open({"folder": str(folder / "1.txt")})["error"]
     (folder / "broken.png").write_bytes(b"no picture")
-    notes = page.open({"folder": str(folder), "again": True})["notes"]
-    assert len(notes) == 1 and "broken.png" in notes[0]
+    answer = page.open({"folder": str(folder), "again": True})
+    while "waiting" in answer:
+        answer = page.open({"folder": str(folder)})
+    assert len(answer["notes"]) == 1 and "broken.png" in answer["notes"][0]
 
 
 def test_rows_carry_what_the_grid_and_the_editor_show(ask: Any) -> None:
@@ -127,7 +129,8 @@ def test_an_edit_is_on_disk_when_it_is_answered_and_can_be_undone(ask: Any, fold
     assert answer["rows"][0]["text"] == "dog" and answer["history"]["undo"] == "Edit 1.png"
     answer = ask("undo")
     assert "Edit 1.png" in answer["done"] and answer["touched"] == [1]
-    time.sleep(0.2)
+    while ask("poll", tab="a")["pending"]:  # an undo is written behind
+        time.sleep(0.05)
     assert (folder / "1.txt").read_text(encoding="utf-8") == "cat, tag1, <b>"
     assert "nothing left" in ask("undo")["done"]
     assert ask("redo")["history"]["undo"] == "Edit 1.png"
@@ -163,9 +166,8 @@ def test_undo_over_a_change_from_outside_asks_first(ask: Any, folder: Path) -> N
 
 def test_pictures_that_come_or_go_number_the_rows_anew(ask: Any, folder: Path) -> None:
     Image.new("RGB", (10, 10)).save(folder / "00.png")
-    for _ in range(40):
-        if ask("poll", tab="a").get("renumbered"):
-            break
+    until = time.monotonic() + 60
+    while not ask("poll", tab="a").get("renumbered") and time.monotonic() < until:
         time.sleep(0.2)
     assert ask("rows", ids=[0]) == {"renumbered": True}, "the page's rows are those of another time"
 
@@ -247,7 +249,7 @@ def test_every_operation_can_be_asked_for_in_every_language(ask: Any, page: Capt
 
 def test_thumbnails_are_kept_on_disk_and_only_of_open_folders(page: CaptionsPage, folder: Path, tmp_path: Path) -> None:
     client = TestClient(make_app(page.context.services))
-    key = page.open({"folder": str(folder)}).get("key") or page.open({"folder": str(folder)})["key"]
+    key = page.desks.get(str(folder)).key
     answer = client.get(f"/captions/pictures/{key}/3?size=150&v=1")
     assert answer.status_code == 200 and answer.headers["content-type"] == "image/webp"
     kept = list((tmp_path / "home" / "cache" / "thumbnails").rglob("*.webp"))
@@ -312,6 +314,6 @@ def test_a_filter_that_needs_looking_says_so_and_looking_helps(ask: Any) -> None
 
 def test_a_caption_of_ten_thousand_tags_does_not_hold_up_the_grid(ask: Any) -> None:
     edit(ask, 1, "cat, tag1, <b>", ", ".join(f"word{number} of mine" for number in range(10_000)))
-    began = time.perf_counter()
+    began = time.process_time()
     assert ask("rows", ids=[1])["rows"][0]["tokens"] > 10_000
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 10, "in the square of their number it takes minutes"

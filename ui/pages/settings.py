@@ -46,6 +46,11 @@ class SettingsPage:
             cache_dir=paths.cache_dir(),
         )
 
+    def refreshed(self, shown: str) -> object:
+        """Return the page when it differs from what is shown: what somebody has begun there stays."""
+        fresh = self.html()
+        return gr.skip() if fresh == shown else fresh
+
     def change_setting(self, change: dict[str, Any]) -> dict[str, str]:
         """Set one setting; returns what to say about it."""
         name, value = str(change.get("name")), change.get("value")
@@ -105,4 +110,4 @@ def build(context: AppContext) -> None:
         elem_id="settings-form",
         elem_classes="flush",
     )
-    context.on_load(page.html, None, shown, queue=False, show_progress="hidden", api_visibility="private")
+    context.on_load(page.refreshed, shown, shown, queue=False, show_progress="hidden", api_visibility="private")

@@ -240,9 +240,11 @@ async function poll() {
   if (isPolling || isSaving || !state.info || document.body.dataset.page !== "captions" || document.hidden || !element.isConnected) return;
   isPolling = true;
   const { folder, info } = state;
+  const before = numTaken;
   const answer = await Promise.resolve(server.poll({ folder, generation: info.generation, tab: tabName, seen: seenIds(), is_tagged: Boolean(tagging.live) || Date.now() - tagging.endedAt < 10000 })).catch(() => null);
   isPolling = false;
-  if (folder !== state.folder || info !== state.info) return;
+  // What was changed meanwhile has been answered since: this answer may be older.
+  if (folder !== state.folder || info !== state.info || isSaving || before !== numTaken) return;
   if (!answer) return showSaved("failed", words("unreachable.short"));
   if (answer.error) { if (noted !== answer.error) say(answer.error, "error", button(words("reopen"), () => openFolder(state.folder, true))); noted = answer.error; return; }
   if (answer.renumbered) return openFolder(state.folder, false, words("renumbered"));

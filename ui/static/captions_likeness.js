@@ -129,9 +129,12 @@ async function openLists() {
   const told = el("div", { class: "lists-told", role: "status" });
   const show = (found) => told.replaceChildren(...found.problems.map((text) => el("p", { class: "field-error" }, text)),
     el("p", { class: "quiet" }, words("lists.found", { tags: many(found.num_tags), translations: many(found.num_translations) })));
+  // One after the other: the last answer knows of both.
+  let lastChange = Promise.resolve();
+  const change = (name, value) => (lastChange = lastChange.then(async () => { const found = await ask("tag_lists", { [name]: value }); if (found?.problems) show(found); }));
   const field = (name) => {
     const id = "captions-" + name.replaceAll("_", "-");
-    const input = el("input", { type: "text", class: "data-search", id, value: answer[name], spellcheck: "false", placeholder: words("lists.usual"), onchange: async () => { const found = await ask("tag_lists", { [name]: input.value }); if (found?.problems) show(found); } });
+    const input = el("input", { type: "text", class: "data-search", id, value: answer[name], spellcheck: "false", placeholder: words("lists.usual"), onchange: () => change(name, input.value) });
     return el("div", { class: "list-field" }, el("label", { for: id }, words("lists." + name)), el("p", { class: "quiet" }, words(`lists.${name}.help`)),
       el("div", { class: "with-button" }, input, el("button", { type: "button", class: "small-button", "data-browse": id, "data-kind": "data" }, words("browse"))));
   };

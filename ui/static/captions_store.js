@@ -139,6 +139,12 @@ function tellSaving(answer) {
   else showSaved("saved");
 }
 
+// How many answers were taken over: one to an earlier question must not come after them.
+let numTaken = 0;
+
+// How many answers were taken over: one to an earlier question must not come after them.
+let numTaken = 0;
+
 // Takes over what every change answers with: rows that differ now, the version, what can be undone.
 // Where rows were numbered anew by it, the folder is taken up again, at the picture that the answer names.
 function took(answer) {
@@ -147,8 +153,11 @@ function took(answer) {
     if (!unsaved.has(row.id)) state.rows.set(row.id, row);
     savedIn.set(row.id, numFetches);
   }
-  if (answer.touched === null) for (const id of state.rows.keys()) state.stale.add(id);
-  else for (const id of answer.touched ?? []) state.stale.add(id);
+  numTaken += 1;
+  for (const id of answer.touched === null ? state.rows.keys() : answer.touched ?? []) {
+    state.stale.add(id);
+    savedIn.set(id, numFetches);
+  }
   if (answer.version !== undefined) state.version = answer.version;
   if (answer.conflicts) {
     const mine = new Map([...state.conflicts].map(([id, conflict]) => [id, conflict.mine]));

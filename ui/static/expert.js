@@ -4,7 +4,7 @@ const { schema, texts, tiers, defaults } = props.value;
 const TIERS = tiers.map((t) => t.value);
 const remember = (name, value) => localStorage.setItem("athanor.expert." + name, value);
 const recall = (name, otherwise) => localStorage.getItem("athanor.expert." + name) ?? otherwise;
-const view = { tier: recall("tier", props.value.tier), changedOnly: false, search: "", section: recall("section", schema.sections[0].name), panel: recall("panel", "plan"), snapshot: null, tomlEdited: false };
+const view = { tier: recall("tier", props.value.tier), changedOnly: false, search: "", section: recall("section", schema.sections[0].name), panel: recall("panel", "plan"), snapshot: null, tomlEdited: false, tomlSent: null };
 const byPath = Object.fromEntries(schema.fields.map((field) => [field.path, field]));
 const nodes = {};
 // A call that does not come back (the app was closed) is said, and the next one is tried all the same.
@@ -222,11 +222,14 @@ function take(method, argument) {
 }
 
 function applyToml() {
-  if (!view.tomlEdited) return;
-  view.tomlEdited = false;
+  const text = part("toml").value;
+  if (!view.tomlEdited || text === view.tomlSent) return;
+  // It counts as edited until the answer is there: those to earlier changes must not draw over it.
+  view.tomlSent = text;
   sending = sending.then(async () => {
-    const answer = await ask("set_toml", part("toml").value);
-    view.tomlEdited = view.tomlEdited || !answer || Boolean(answer.failed);
+    const answer = await ask("set_toml", text);
+    view.tomlSent = null;
+    view.tomlEdited = part("toml").value !== text || !answer || Boolean(answer.failed);
     apply(answer, texts.saved);
   });
 }
