@@ -119,6 +119,8 @@ function moreNode(rows, isMany) {
       entry(words("move"), openMove, "move")));
   menu.addEventListener("toggle", () => menu.open && menu.lastElementChild.scrollIntoView({ block: "nearest" }));
   menu.addEventListener("toggle", () => menu.open && menu.lastElementChild.scrollIntoView({ block: "nearest" }));
+  // Drawn anew under somebody's hands it stays open.
+  menu.open = Boolean(part("editor").querySelector(".tool-menu")?.open);
   menu.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) { menu.open = false; menu.firstElementChild.focus(); event.preventDefault(); event.stopPropagation(); } });
   menu.addEventListener("focusout", (event) => { if (!menu.contains(event.relatedTarget) && event.relatedTarget) menu.open = false; });
   return menu;
