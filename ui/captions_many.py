@@ -33,7 +33,7 @@ TEXTS = (
     "crops.existing.keep", "crops.existing.replace", "crops.copies", "crops.strip", "crops.apply", "crops.help",
     "crops.shape.wrong", "masks.import", "masks.import.help", "masks.import.from", "masks.import.existing.keep",
     "masks.import.existing.replace", "masks.import.apply", "working.stop", "working",
-    "masks.import.existing", *(f"anchor.{place}" for place in range(9)),
+    "masks.import.existing", "mask.edge", "mask.grow", "mask.shrink", "mask.soften", *(f"anchor.{place}" for place in range(9)),
 )  # fmt: skip
 
 

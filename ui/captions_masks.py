@@ -32,7 +32,7 @@ class FoundMask:
 
     def image(self, size: int, form: Form) -> tuple[bytes, str]:
         """Return it as a tint, or as it is; see `captions_pictures.Found`."""
-        return (whole(self), "image/png") if form == "original" else (tinted(self, size), "image/webp")
+        return (whole(self), "image/png") if form == "painted" else (tinted(self, size), "image/webp")
 
 
 def _scaled(mask: Image.Image, shown: Size, side: int) -> Image.Image:

@@ -21,8 +21,8 @@ from backend.data.picture_edits import NO_EDIT, PictureEdit, apply_edit, side_be
 from ui.thumbnail_cache import CACHE
 
 SIZES = (192, 384, 768, 1536)
-# Pictures are painted on and cut at this size, without loss.
-EDITED_SIZE = 2048
+# Pictures are painted on at this size, without loss.
+EDITED_SIZE = 4096
 # Larger ones are looked at one by one: they are made anew rather than kept.
 LARGEST_KEPT = 768
 # The address changes with the picture.
@@ -33,8 +33,8 @@ PASSING = {"Cache-Control": "no-store"}
 DECODING = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 
 
-# As it is shown; turned, but not cut; or as its file has it, as large as it is painted on.
-Form = Literal["shown", "whole", "original"]
+# As it is shown; turned, but not cut; as its file has it; or so as large as it is painted on.
+Form = Literal["shown", "whole", "original", "painted"]
 
 
 class Found(Protocol):
@@ -66,10 +66,8 @@ class FoundPicture:
 
     def image(self, size: int, form: Form) -> tuple[bytes, str]:
         """Return it as WebP; see `Found`."""
-        if form == "whole":
-            wanted, edit = size, PictureEdit(self.edit.rotate)
-        else:
-            wanted, edit = (EDITED_SIZE, NO_EDIT) if form == "original" else (size, self.edit)
+        edits = {"shown": self.edit, "whole": PictureEdit(self.edit.rotate)}
+        wanted, edit = EDITED_SIZE if form == "painted" else size, edits.get(form, NO_EDIT)
         return thumbnail(self.path, self.stamp, wanted, edit), "image/webp"
 
 

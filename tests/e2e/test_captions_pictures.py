@@ -387,6 +387,58 @@ def test_a_mask_is_painted_by_mouse_with_every_tool_and_undone_step_by_step(page
     assert mask_of(folder / "0.png").getpixel((300, 200)) == 0
 
 
+def import_mask(page: Page, file: Path) -> None:
+    open_mask(page)
+    page.set_input_files("#captions-mask-file", file)
+    expect(page.locator("#captions-mask-save")).to_be_enabled()
+
+
+def store_mask(page: Page) -> None:
+    page.locator("#captions-mask-save").click()
+    closed(page)
+    expect(tile(page, "0.png").locator(".mark-mask")).to_be_visible()
+
+
+def test_the_edge_of_a_mask_is_moved_and_softened_by_pixels_of_the_picture(
+    page: Page, folder: Path, tmp_path: Path
+) -> None:
+    half = Image.new("L", (600, 400), 255)
+    half.paste(0, (0, 0, 300, 400))
+    half.save(tmp_path / "half.png")
+    import_mask(page, tmp_path / "half.png")
+    share = page.locator('[data-part="mask-share"]')
+    page.locator("#captions-mask-edge").fill("30")
+    page.locator("[data-tool=grow]").click()
+    expect(share).to_have_text("55 % of the picture counts")
+    page.locator("[data-tool=shrink]").click()
+    expect(share).to_have_text("50 % of the picture counts")
+    page.locator("[data-tool=shrink]").click()
+    expect(share).to_have_text("45 % of the picture counts")
+    page.locator("[data-tool=mask-undo]").click()
+    expect(share).to_have_text("50 % of the picture counts")
+    page.locator("#captions-mask-edge").fill("0")
+    page.locator("[data-tool=grow]").click()
+    expect(page.locator("#captions-mask-edge")).to_have_attribute("aria-invalid", "true")
+    expect(share).to_have_text("50 % of the picture counts")
+    page.locator("#captions-mask-edge").fill("12")
+    page.locator("[data-tool=soften]").click()
+    store_mask(page)
+    mask = mask_of(folder / "0.png")
+    values = [mask.getpixel((x, 200)) for x in (286, 295, 299, 304, 313)]
+    assert values == sorted(values) and values[0] == 0 and values[-1] == 255 and 100 < values[2] < 155
+
+
+def test_a_mask_of_a_large_picture_is_painted_in_its_own_pixels(page: Page, folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (3000, 2000), SKY).save(folder / "0.png")
+    expect(page.locator(".caption-head small")).to_have_text("3000 × 2000", timeout=20 * SECOND)
+    line = Image.new("L", (3000, 2000))
+    line.paste(255, (1501, 0, 1502, 2000))
+    line.save(tmp_path / "line.png")
+    import_mask(page, tmp_path / "line.png")
+    store_mask(page)
+    assert mask_of(folder / "0.png").tobytes() == line.tobytes()
+
+
 def test_a_mask_is_painted_with_the_keyboard_only(page: Page, folder: Path) -> None:
     open_mask(page)
     page.keyboard.press("r")

@@ -234,13 +234,17 @@ def test_pictures_and_masks_are_shown_as_edited_and_addresses_of_another_time_ar
     assert picture.size == (40, 30) and "immutable" in kept
     assert picture_at(client, f"/captions/pictures/{key}/0?size=192&v={old}")[1] != "no-store", "of the whole picture"
     assert picture_at(client, f"/captions/pictures/{key}/0?size=192&v=older")[1] == "no-store"
-    whole, _ = picture_at(client, f"/captions/pictures/{key}/0?form=original&v={old}")
-    assert whole.size == (60, 40) and whole.convert("RGB").getpixel((2, 2)) == RED
+    whole, _ = picture_at(client, f"/captions/pictures/{key}/0?form=painted&v={old}")
+    assert whole.size == (60, 40) and whole.convert("RGB").getpixel((2, 2)) == RED, "without loss"
+    sizes = {
+        form: picture_at(client, f"/captions/pictures/{key}/0?form={form}")[0].size for form in ("whole", "original")
+    }
+    assert sizes == {"whole": (40, 60), "original": (60, 40)}
     tint, kept = picture_at(client, f"/captions/masks/{key}/0?size=192&v={row['stamp']}-{row['mask']}")
     alpha = np.asarray(tint.convert("RGBA"))[:, :, 3]
     assert alpha.shape == (30, 40) and "immutable" in kept
     assert alpha[15, 5] > 120 and alpha[15, 35] == 0, "the lower half is at the left once it is turned"
-    mask, kept = picture_at(client, f"/captions/masks/{key}/0?form=original&v=other")
+    mask, kept = picture_at(client, f"/captions/masks/{key}/0?form=painted&v=other")
     assert mask.mode == "L" and np.array_equal(np.asarray(mask), painted) and kept == "no-store"
     assert client.get(f"/captions/masks/{key}/1").status_code == 404
     (folder / "0-masklabel.png").write_bytes(b"damaged")

@@ -35,6 +35,8 @@ Data = dict[str, Any]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
+# Captions that are named when they became UTF-8.
+NUM_CONVERTED = 3
 # No window shows more; the others are looked at in turns.
 NUM_SEEN = 500
 # Nobody writes more tags into one caption; looking for misspelt ones takes its time.
@@ -179,6 +181,8 @@ class CaptionsPage(ManyPictures):
             notes.append(t("captionpage.other_tab"))
         if found is not None and desk.library.visitors():
             notes.append(t("captionpage.other_program"))
+        for name, encoding in itertools.islice(desk.library.journal.converted().items(), NUM_CONVERTED):
+            notes.append(t("captionpage.converted", name=name, encoding=encoding))
         saving = desk.library.saving()
         return {
             "notes": notes,
@@ -340,7 +344,8 @@ def build(context: AppContext) -> None:
         "conditions.js", "fields.js", "texts.js", "captions_store.js", "captions_grid.js", "captions_editor.js",
         "captions_tags.js", "captions_likeness.js", "captions_batch.js", "captions_tagging.js",
         "captions_pictures.js", "captions_crop_box.js", "captions_crop.js", "captions_many.js",
-        "captions_mask_pixels.js", "captions_mask_view.js", "captions_mask_tools.js", "captions_mask.js", "captions.js",
+        "captions_mask_pixels.js", "captions_mask_edges.js", "captions_mask_view.js", "captions_mask_tools.js",
+        "captions_mask.js", "captions.js",
     )  # fmt: skip
     gr.HTML(
         props(context),

@@ -9,7 +9,7 @@ async function openMask() {
   await save();
   const facts = await ask("picture_facts", { row: row.id });
   if (!facts || facts.error) return;
-  const [picture, old] = await Promise.all([loaded(originalAddress(row, facts)), facts.mask ? loaded(`../captions/masks/${state.info.key}/${row.id}?form=original&v=${facts.mask}`) : null]);
+  const [picture, old] = await Promise.all([loaded(originalAddress(row, facts, "painted")), facts.mask ? loaded(`../captions/masks/${state.info.key}/${row.id}?form=painted&v=${facts.mask}`) : null]);
   if (!picture) { say(words("picture_unreadable"), "error"); return; }
   if (hasDialog()) return;
   showMask(newEditor(row, facts, picture, old));
@@ -27,6 +27,7 @@ function newEditor(row, facts, picture, old) {
     failed: el("p", { class: "field-error", role: "alert", hidden: true }),
     share: el("p", { class: "crop-size", role: "status", "data-part": "mask-share" }),
     tools: toolsNode(editor), values: valuesNode(editor), sliders: MASK_SLIDERS.map((slider) => sliderNode(editor, slider)),
+    edge: el("input", { type: "number", id: "captions-mask-edge", class: "data-search", min: 1, max: 500, step: 1, value: 8, "aria-label": words("mask.edge") }),
     asking: askingNode(editor), use: useNode(editor), ...colourNodes(editor), ...headNodes(editor),
     saving: button(words("mask.save"), () => storeMask(editor), { class: "main-button", id: "captions-mask-save" }),
   };
@@ -101,7 +102,7 @@ function closeMask({ watcher, dialog }) {
   watcher.disconnect();
   dialog.close();
   dialog.remove();
-  part("grid").focus({ preventScroll: true });
+  if (document.activeElement === document.body) part("grid").focus({ preventScroll: true });
 }
 
 // What was painted is not lost by a slip: the second time it is.
@@ -194,11 +195,17 @@ function wholeNode(editor) {
     button(words("mask.import"), () => file.click(), { "data-tool": "import" }), file, button(words("background"), () => { closeMask(editor); openBackground(); }, { "data-tool": "mask-background" }));
 }
 
+function edgeNode(editor) {
+  const act = (name, moved) => button(words("mask." + name), () => changeEdge(editor, moved), { "data-tool": name });
+  return el("div", { class: "crop-row mask-edge" }, el("label", {}, editor.nodes.edge, " px"), act("grow", grownMask), act("shrink", shrunkMask), act("soften", softMask));
+}
+
 function maskSide(editor) {
   const { share, tools, values, sliders, colour, hex, use, failed } = editor.nodes;
   return el("div", { class: "tool-side" }, share, tools,
     el("h5", {}, words("mask.paints")), values, ...sliders.map(({ node }) => node),
     el("h5", {}, words("mask.colour")), el("div", { class: "crop-row" }, colour, hex, button(words("mask.colour.apply"), () => fillByColour(editor), { "data-tool": "by-colour" })),
+    el("h5", {}, words("mask.edge")), edgeNode(editor),
     el("h5", {}, words("mask.whole")), wholeNode(editor),
     use, el("p", { class: "quiet", id: "captions-mask-keys" }, words("mask.keys")), failed);
 }

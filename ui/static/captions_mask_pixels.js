@@ -91,7 +91,10 @@ function shareOf(mask) {
 async function pngOf({ mask, size }) {
   const canvas = blankCanvas(size);
   const image = new ImageData(...size);
-  for (let at = 0; at < mask.length; at += 1) image.data.set([mask[at], mask[at], mask[at], 255], at * 4);
+  for (let at = 0, to = 0; at < mask.length; at += 1, to += 4) {
+    image.data[to] = image.data[to + 1] = image.data[to + 2] = mask[at];
+    image.data[to + 3] = 255;
+  }
   canvas.getContext("2d").putImageData(image, 0, 0);
   const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
   const bytes = new Uint8Array(await blob.arrayBuffer());

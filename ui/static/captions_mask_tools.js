@@ -92,6 +92,14 @@ function fillByColour(editor) {
 }
 
 const fillAll = (editor, value) => changeMask(editor, (mask) => { mask.fill(value); });
+// Pixels of the picture's file; the sheet may be smaller.
+function changeEdge(editor, moved) {
+  const { sheet, facts, nodes: { edge } } = editor;
+  const pixels = Number(edge.value);
+  edge.setAttribute("aria-invalid", String(!(pixels > 0)));
+  if (!(pixels > 0)) return;
+  changeMask(editor, (mask) => { mask.set(moved(mask, sheet.size, Math.max(0.5, (pixels * sheet.size[0]) / facts.size[0]))); });
+}
 const invertMask = (editor) => changeMask(editor, (mask) => { mask.forEach((value, at) => (mask[at] = 255 - value)); });
 
 function undoMask(editor) {

@@ -20,7 +20,7 @@ const toolButton = (name, label, onclick, attributes = {}) => { const node = but
 
 const hasDialog = () => Boolean(document.querySelector("dialog.tool-dialog"));
 const pictureIds = () => (state.selected.size > 1 ? [...state.selected] : currentId() === null ? [] : [currentId()]);
-const originalAddress = (row, facts) => `../captions/pictures/${state.info.key}/${row.id}?size=2048&form=original&v=${facts.stamp}`;
+const originalAddress = (row, facts, form = "original") => `../captions/pictures/${state.info.key}/${row.id}?size=1536&form=${form}&v=${facts.stamp}`;
 const maskAddress = (row, size) => `../captions/masks/${state.info.key}/${row.id}?size=${size}&v=${row.stamp}-${row.mask}`;
 
 // Takes over what became of pictures; says it with the way back unless it is plain to see.
@@ -118,7 +118,6 @@ function moreNode(rows, isMany) {
       entry(words("background"), openBackground, "background"),
       entry(words("move"), openMove, "move")));
   menu.addEventListener("toggle", () => menu.open && menu.lastElementChild.scrollIntoView({ block: "nearest" }));
-  menu.addEventListener("toggle", () => menu.open && menu.lastElementChild.scrollIntoView({ block: "nearest" }));
   // Drawn anew under somebody's hands it stays open.
   menu.open = Boolean(part("editor").querySelector(".tool-menu")?.open);
   menu.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) { menu.open = false; menu.firstElementChild.focus(); event.preventDefault(); event.stopPropagation(); } });
@@ -174,7 +173,7 @@ async function openMove() {
   const num = pictureIds().length;
   const answer = num ? await ask("places") : null;
   if (!answer || answer.error || hasDialog()) return;
-  const close = () => { dialog.close(); dialog.remove(); part("grid").focus({ preventScroll: true }); };
+  const close = () => { dialog.close(); dialog.remove(); if (document.activeElement === document.body) part("grid").focus({ preventScroll: true }); };
   const failed = el("p", { class: "field-error", role: "alert", hidden: true });
   const move = async (path) => {
     if (!path.trim()) return input.focus();
