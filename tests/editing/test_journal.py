@@ -286,6 +286,21 @@ def test_a_journal_that_cannot_be_written_stops_the_change(folder: Path, own_hom
     assert error.value.problem.code == "file_unwritable"
 
 
+def test_lines_of_several_kinds_of_ends_keep_their_own(folder: Path) -> None:
+    data = b"a\r\nb\nc\r\n"
+    (folder / "m.txt").write_bytes(data)
+    with Journal(folder) as journal:
+        journal.record("edit", [Change("m.txt", "a\r\nb\nc\r\n", "a\nb, more\nnew\nc")])
+        assert (folder / "m.txt").read_bytes() == b"a\r\nb, more\nnew\r\nc\r\n"
+        journal.record("shorten", [Change("m.txt", "a\nb, more\nnew\nc", "b, more")])
+        assert (folder / "m.txt").read_bytes() == b"b, more\n"
+        journal.undo()
+        journal.undo()
+        assert (folder / "m.txt").read_bytes() == data
+        journal.redo()
+        assert (folder / "m.txt").read_bytes() == b"a\r\nb, more\nnew\r\nc\r\n"
+
+
 def test_many_changes_are_written_down_quickly(tmp_path: Path) -> None:
     caption = ", ".join(f"tag_number_{number}" for number in range(30))
     changes = [Change(f"{number % 10}/{number:07}.txt", caption, caption + ", more") for number in range(100_000)]
