@@ -17,6 +17,7 @@ from backend.data.sources.base import stem_of
 from backend.editing.actions import Change
 from backend.editing.blobs import Blobs, find_bytes
 from backend.editing.files import (
+    CERTAIN,
     CaptionText,
     decode,
     delete_caption,
@@ -55,6 +56,8 @@ class Changer:
         # How captions were written that do not show it any more, such as Chinese ones that have only English in them by
         # now: by path, with an empty text. Undo brings the same bytes back.
         self.forms: dict[str, CaptionText] = {}
+        # Captions that had to become UTF-8, by path, with the encoding that they were in.
+        self.converted: dict[str, str] = {}
 
     def path(self, location: str) -> str:
         """Return where a file is that a change names."""
@@ -112,6 +115,8 @@ class Changer:
             after = with_line_ends(after, found.text)
         if form is not None and is_lost(form, after):
             self._remember(change.path, replace(form, text=""))
+        if form is not None and is_converted(form, after):
+            self.converted[change.path] = form.encoding
         return write_caption(path, after, form, flush=flush)
 
     def _remember(self, path: str, form: CaptionText) -> None:
@@ -178,6 +183,13 @@ def is_lost(form: CaptionText, text: str) -> bool:
         return False
     fresh = replace(form, text=text)
     return decode(encode(fresh)) != fresh
+
+
+def is_converted(form: CaptionText, text: str) -> bool:
+    """Tell whether a text has to be UTF-8 in a file of another encoding: that lacks a sign, or would not be known."""
+    if form.encoding in CERTAIN or text.isascii():
+        return False
+    return decode(encode(replace(form, text=text))).encoding == "utf-8"
 
 
 def changed_outside(change: Change) -> Problem:

@@ -202,6 +202,11 @@ class Journal:
             outcomes, self._outcomes = self._outcomes, {}
         return outcomes
 
+    def converted(self) -> dict[str, str]:
+        """Return the captions that had to become UTF-8 since this was last called, with the encoding they were in."""
+        found, self._changer.converted = self._changer.converted, {}
+        return found
+
     def wait(self) -> None:
         """Wait until the files are written.
 

@@ -286,6 +286,18 @@ def test_a_journal_that_cannot_be_written_stops_the_change(folder: Path, own_hom
     assert error.value.problem.code == "file_unwritable"
 
 
+def test_captions_that_had_to_become_utf_8_are_told_once(folder: Path) -> None:
+    (folder / "j.txt").write_bytes("長い髪, 笑顔".encode("cp932"))
+    with Journal(folder) as journal:
+        journal.record("kept", [Change("j.txt", "長い髪, 笑顔", "長い髪, 青い空")])
+        assert (folder / "j.txt").read_bytes() == "長い髪, 青い空".encode("cp932") and journal.converted() == {}
+        journal.record("other", [Change("j.txt", "長い髪, 青い空", "長い髪, caf\xe9 한국")])
+        assert (folder / "j.txt").read_text(encoding="utf-8") == "長い髪, caf\xe9 한국"
+        assert journal.converted() == {"j.txt": "cp932"} and journal.converted() == {}
+        journal.undo()
+        assert (folder / "j.txt").read_bytes() == "長い髪, 青い空".encode("cp932") and journal.converted() == {}
+
+
 def test_lines_of_several_kinds_of_ends_keep_their_own(folder: Path) -> None:
     data = b"a\r\nb\nc\r\n"
     (folder / "m.txt").write_bytes(data)
