@@ -42,6 +42,8 @@ STYLES = {
 CHAT = Style()
 # Templates that take no pictures but plain words are of models that are told what they are, as JoyCaption.
 SYSTEM = "You are a helpful image captioner."
+# As many as 1536 by 1024.
+MOST_PIXELS = 1_572_864
 PROBE = "what is asked"
 Messages = list[dict[str, Any]]
 
@@ -57,6 +59,19 @@ class Question:
 
     image: Image.Image
     prompt: str
+
+
+def seen(image: Image.Image) -> Image.Image:
+    """Return a picture as it is shown to a model: photos at the size of training pictures.
+
+    Qwen would see four times as many pixels of them, for as much more memory and time; and several wait at once.
+    """
+    image = transformer.fitted(image)
+    if image.width * image.height <= MOST_PIXELS:
+        return image
+    scale = (MOST_PIXELS / (image.width * image.height)) ** 0.5
+    size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
 def filled(template: str, picture: Picture, caption: str) -> str:
@@ -134,7 +149,7 @@ class Captioner:
     def prepare(self, image: Image.Image, picture: Picture) -> Question:
         """Return a picture with its question."""
         caption = self._caption_of(picture) if "{tags}" in self.template else ""
-        return Question(image, self._asked(filled(self.template, picture, caption)))
+        return Question(seen(image), self._asked(filled(self.template, picture, caption)))
 
     def _find_way(self) -> int | None:
         """Return which of the ways of `chats` the model's template knows; None where it has no template."""

@@ -50,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     except UserError as error:
         for problem in error.problems if isinstance(error, ConfigError) else [error.problem]:
             print(render(problem, language), file=sys.stderr)
+            if problem.code == "tagging_folders_empty":
+                print(translate("cli.tagging.folder_first", language), file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:  # a preview: nothing was written
         return INTERRUPTED

@@ -68,13 +68,21 @@ def get(name: str, progress: Progress | None = None) -> ModelFiles:
     path = paths.resolve(plain) if plain else None
     if path is not None and path.exists():
         return at(path)
+    row = row_of(plain)
+    return on_this_machine(row) or _download(row, progress)
+
+
+def row_of(name: str) -> TaggerModel:
+    """Return the row of a model that is no path, made up for one that is not in the list.
+
+    Raises:
+        UserError: It is no name of the hub either, and not in the models folder.
+    """
+    plain = name.strip()
     row = models.find(plain) or TaggerModel(plain.replace("/", "--"), plain, plain, files=())
-    found = on_this_machine(row)
-    if found is not None:
-        return found
-    if not HUB_ID.match(row.repo):
+    if not HUB_ID.match(row.repo) and on_this_machine(row) is None:
         raise UserError("tagger_unknown", f"{TABLE}.model", value=name, folder=str(models_dir()))
-    return _download(row, progress)
+    return row
 
 
 def at(path: Path) -> ModelFiles:

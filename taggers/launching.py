@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from taggers.tags import make_rules
 # More pictures than this are named in a file beside the configuration, which people read.
 NUM_IN_CONFIG = 200
 PICTURES_NAME = "pictures.json"
+# Kinds of models that write nothing beside pictures.
+INTO_INDEX = ("scorer", "embedding")
 
 
 def new_run(config: TaggingConfig, runs_dir: Path, name: str = "") -> RunFolder:
@@ -73,8 +76,23 @@ def check(config: TaggingConfig) -> None:
             raise UserError("tagging_folder_missing", f"{TABLE}.folders", value=folder)
     make_rules(config)
     row = models.find(config.model)
+    if row is None and not paths.resolve(config.model).exists():
+        files.row_of(config.model)
     if row is not None and row.kind == "background":
         masks.check(config)
+    if not config.dry_run and (row is None or row.kind not in INTO_INDEX):
+        for folder in config.folders:
+            _check_writable(paths.resolve(folder))
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that nothing can be written into, before hours of work."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError("file_unwritable", f"{TABLE}.folders", value=str(folder), reason=reason) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,11 @@ from backend.data.sources.base import suffix_of
 from taggers.base import Picture
 from taggers.config import TABLE, TaggingConfig
 
+# Pictures of telephones, cameras and painting programs, which have to be converted first.
+FOREIGN = frozenset(
+    {".avif", ".heic", ".heif", ".jxl", ".jp2", ".psd", ".clip", ".kra", ".dng", ".cr2", ".nef", ".arw"}
+)
+
 
 def find(config: TaggingConfig) -> list[Picture]:
     """Return the pictures of the folders, each once, in the order of folders and names; or those that are asked for.
@@ -31,7 +36,7 @@ def find(config: TaggingConfig) -> list[Picture]:
         for picture in _in(location(folder), recursive=config.recursive):
             found.setdefault(picture.path, picture)
         if len(found) == number:
-            raise UserError("tagging_folder_empty", f"{TABLE}.folders", value=folder)
+            raise _none_in(folder, recursive=config.recursive)
     if not config.pictures:
         return list(found.values())
     wanted = set(config.pictures)
@@ -47,11 +52,23 @@ def gone(config: TaggingConfig, found: Sequence[Picture]) -> list[str]:
     return [name for name in config.pictures if name not in there]
 
 
-def _in(folder: str, *, recursive: bool) -> Iterator[Picture]:
+def _none_in(folder: str, *, recursive: bool) -> UserError:
+    """Return why there is no picture in a folder: it may have some of kinds that cannot be read."""
+    endings = {suffix_of(name) for name, _ in _files(location(folder), recursive=recursive)}
+    foreign = ", ".join(sorted(endings & FOREIGN))
+    if not foreign:
+        return UserError("tagging_folder_empty", f"{TABLE}.folders", value=folder)
+    return UserError("tagging_folder_foreign", f"{TABLE}.folders", value=folder, endings=foreign)
+
+
+def _files(folder: str, *, recursive: bool) -> Iterator[tuple[str, File]]:
     files = LocalFiles()
     if files.kind(folder) != "folder":
         raise UserError("tagging_folder_missing", f"{TABLE}.folders", value=folder)
-    rows: Iterator[tuple[str, File]] = ((file.name, file) for file in files.listing(folder).files)
-    for name, file in tree(files, folder) if recursive else rows:
+    return tree(files, folder) if recursive else ((file.name, file) for file in files.listing(folder).files)
+
+
+def _in(folder: str, *, recursive: bool) -> Iterator[Picture]:
+    for name, file in _files(folder, recursive=recursive):
         if suffix_of(name) in EXTENSIONS and not name.endswith(MASK_SUFFIX):
             yield Picture(folder, name, Path(file.location), file.stamp)

@@ -7,16 +7,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from backend.config.problems import UserError
 from taggers.config import TABLE, TaggingConfig
 from taggers.files import model_type
 from taggers.grids import GridProcessor
 
+# How many times longer than wide a picture may be, and its least side in pixels.
+LONGEST, LEAST_SIDE = 50, 28
 DEVICES = ("cuda", "mps", "cpu")
 # What the devices of onnxruntime are called by torch.
 NAMES = {"coreml": "mps"}
 # Models whose own processor wants torchvision, though only for films.
 OF_GRIDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+
+
+def fitted(image: Image.Image) -> Image.Image:
+    """Return a picture in a shape that every model of transformers takes: no narrower strip, and no smaller.
+
+    Strips are laid on white. A side of one or three pixels would be taken for colours.
+    """
+    least = -(-max(image.size) // LONGEST)
+    if min(image.size) < least:
+        padded = Image.new("RGB", (max(image.width, least), max(image.height, least)), (255, 255, 255))
+        padded.paste(image, ((padded.width - image.width) // 2, (padded.height - image.height) // 2))
+        image = padded
+    if min(image.size) < LEAST_SIDE:
+        scale = LEAST_SIDE / min(image.size)
+        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    return image
 
 
 def choose_device(asked: str) -> str:

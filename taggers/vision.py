@@ -34,7 +34,7 @@ class _Looker:
 
     def prepare(self, image: Image.Image, picture: Picture) -> Any:  # noqa: ARG002 - other taggers ask who it is
         """Return the pixels of a picture as the model takes them."""
-        return self._processor(images=image, return_tensors="pt")["pixel_values"][0]
+        return self._processor(images=transformer.fitted(image), return_tensors="pt")["pixel_values"][0]
 
     def _batch(self, prepared: Sequence[Any]) -> Any:
         import torch

@@ -15,6 +15,7 @@ from backend.config.problems import Problem, UserError
 from backend.runs.layout import RunFolder
 from backend.runs.processes import read_process, status
 from backend.runs.view import RunView
+from backend.runs.works import work_of
 
 TAIL_BYTES = 48 * 1024
 EVIDENCE_LINES = 12
@@ -56,6 +57,14 @@ SIGNALS: tuple[tuple[str, str], ...] = (
     ("terminated", r"died with <Signals\.(SIGTERM|SIGINT|SIGHUP)|SignalException|Received Signals\.SIG(TERM|INT|HUP)"),
 )
 OUR_SIGNALS = ("killed", "killed_early", "terminated")  # what ending an overdue run looks like
+# What runs that do not train say instead.
+OF_TAGGING = {
+    "tagging_ended": (
+        *("killed", "killed_early", "terminated", "native_crash"),
+        *("vanished", "did_not_start", "restarted", "ended_by_stop"),
+    ),
+    "tagging_out_of_memory": ("gpu_out_of_memory", "out_of_memory"),
+}
 TRACEBACK = "Traceback (most recent call last)"
 # What the launchers add of their own, which tells nothing, or tells it of processes that they ended themselves.
 LAUNCHER = re.compile(r"accelerate[/\\.]commands|torch[/\\]distributed[/\\](run|launcher|elastic)|CalledProcessError")
@@ -174,9 +183,16 @@ def _from_error(run: RunFolder, error: Mapping[str, Any]) -> Diagnosis:
 def diagnose(run: RunFolder, view: RunView) -> Diagnosis | None:
     """Explain a run that failed or crashed; None for any other."""
     state = status(run)
-    if state == "failed":
-        return _from_error(run, view.error or {})
-    return _crash(run, view) if state == "crashed" else None
+    if state not in ("failed", "crashed"):
+        return None
+    found = _from_error(run, view.error or {}) if state == "failed" else _crash(run, view)
+    return found if work_of(_config(run)).is_training else _of_tagging(found)
+
+
+def _of_tagging(found: Diagnosis) -> Diagnosis:
+    """Say it in words that fit runs without steps, checkpoints and samples."""
+    code = next((code for code, codes in OF_TAGGING.items() if found.code in codes), "")
+    return Diagnosis(code, found.params, evidence=found.evidence) if code else found
 
 
 def _crash(run: RunFolder, view: RunView) -> Diagnosis:

@@ -57,6 +57,9 @@ def test_what_is_wrong_is_told_in_words(make_pictures: MakePictures, tmp_path: P
     told = call(tmp_path / "no", "--runs-dir", tmp_path / "runs", "--lang", "en", expect=2)
     assert "tagging.folders" in told and "There is no folder" in told
     assert "general_threshold" in call(make_pictures(), "--general-threshold", 1.5, "--lang", "en", expect=2)
+    assert "There is no tagger" in call(make_pictures(), "--model", "no-such", "--lang", "en", expect=2)
+    eaten = call("--additional-tags", "a", make_pictures(), "--lang", "en", expect=2)
+    assert "No folder is chosen" in eaten and "before the options" in eaten
     assert not list_runs(tmp_path / "runs")
 
 
@@ -123,8 +126,9 @@ def test_a_killed_run_is_gone_on_with(make_pictures: MakePictures, tmp_path: Pat
             process.kill()
         told = running.communicate(timeout=240)[0]
     assert "Interrupted" in told and "--resume" in told and running.returncode == 1
+    assert "Tagging was interrupted from outside." in told and "checkpoint" not in told
     assert 0 < len(list(folder.glob("*.txt"))) < 60
-    make_pictures(**dict.fromkeys(white, 0))  # the rest takes no time
+    tiny_taggers.wd(tmp_path / "slow", batch=1)  # the rest may be quick
     told = call("--resume", run.id, "--runs-dir", tmp_path / "runs", "--lang", "en")
     assert "Finished: " in told and "0 failed" in told
     assert [path.read_text().count("1girl") for path in folder.glob("*.txt")] == [1] * 60

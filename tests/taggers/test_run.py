@@ -11,6 +11,7 @@ import pytest
 import tiny_taggers
 from runs.run_helpers import wait_until
 
+from backend.config.problems import UserError
 from backend.runs import supervisor
 from backend.runs.diagnosis import diagnose
 from backend.runs.events import Event, EventReader
@@ -211,3 +212,18 @@ def test_trainings_are_started_as_before(tmp_path: Path) -> None:
 
 def test_works_are_named_by_their_tables() -> None:
     assert all(name == work.name and work.main_phase in work.phases for name, work in WORKS.items())
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_at_once(
+    make_run: Callable[..., RunFolder], make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_pictures()
+
+    def denied(*, dir: Path) -> None:  # noqa: A002 - as it is called; root may write everywhere
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    with pytest.raises(UserError) as caught:
+        make_run(folder)
+    assert caught.value.problem.code == "file_unwritable" and caught.value.problem.path == "tagging.folders"
+    make_run(folder, dry_run=True)

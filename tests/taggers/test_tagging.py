@@ -387,3 +387,14 @@ def test_only_the_pictures_that_are_named_are_tagged(model: Path, make_pictures:
     with pytest.raises(UserError) as caught:
         run(model, folder, pictures=["gone.png"])
     assert caught.value.problem.code == "tagging_pictures_gone"
+
+
+def test_pictures_of_kinds_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    for name in ("a.heic", "b.HEIC", "c.jxl", "d.txt"):
+        (folder / name).write_bytes(b"x")
+    with pytest.raises(UserError) as caught:
+        pictures.find(TaggingConfig(folders=[str(folder)]))
+    assert caught.value.problem.code == "tagging_folder_foreign"
+    assert caught.value.problem.params["endings"] == ".heic, .jxl"

@@ -16,7 +16,7 @@ from backend.config.problems import UserError
 from backend.data.index import Embedding, Index, Score
 from taggers import files
 from taggers.base import Picture
-from taggers.captioners import Captioner, filled, tidy
+from taggers.captioners import Captioner, filled, seen, tidy
 from taggers.config import TaggingConfig
 from taggers.findings import Findings
 from taggers.kinds import load
@@ -74,6 +74,19 @@ def test_every_kind_of_captioner_describes_batches(
     assert run(build(name), folder, trigger_word="zkz", additional_tags=["photo"]) == Counts(written=2)
     text = (folder / "a.txt").read_text()
     assert text.startswith("zkz, photo, ")
+
+
+@pytest.mark.parametrize("name", (*tiny_captioners.CAPTIONERS, "scorer", "clip", "siglip"))
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (40, 3), (4000, 2), (2, 4000)])
+def test_no_shape_of_a_picture_ends_a_run(build: Callable[[str], Path], name: str, size: tuple[int, int]) -> None:
+    tagger = opened(build(name))
+    assert len(tagger.describe([tagger.prepare(Image.new("RGB", size), CAT)])) == 1
+
+
+def test_a_captioner_sees_photos_at_the_size_of_training_pictures() -> None:
+    assert seen(Image.new("RGB", (6000, 4000))).size == (1536, 1024)
+    assert seen(Image.new("RGB", (1216, 832))).size == (1216, 832)
+    assert seen(Image.new("RGB", (1, 1))).size == (28, 28)
 
 
 def test_a_chat_model_is_asked_in_its_template(build: Callable[[str], Path]) -> None:
