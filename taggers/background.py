@@ -16,6 +16,7 @@ from taggers.files import ModelFiles, Progress, models_dir, on_this_machine
 from taggers.masks import check_installed
 from taggers.models import MODELS, TaggerModel
 from taggers.onnx import open_session, providers
+from taggers.releases import downloading
 from taggers.tags import TagList
 
 # How rembg speaks to files of the user's own, by the side that they take in pixels.
@@ -38,10 +39,10 @@ def get(row: TaggerModel, progress: Progress | None = None) -> ModelFiles:
         return found
     if progress is not None:
         progress(row.files[0], 0, row.megabytes * MEGABYTE)
-    return ModelFiles(row, _downloaded(row))
+    return ModelFiles(row, _downloaded(row, progress))
 
 
-def _downloaded(row: TaggerModel) -> Path:
+def _downloaded(row: TaggerModel, progress: Progress | None) -> Path:
     from huggingface_hub import constants
     from requests import RequestException
 
@@ -49,7 +50,8 @@ def _downloaded(row: TaggerModel) -> Path:
     if constants.is_offline_mode():  # who switches off the hub means all downloads
         raise UserError("tagger_downloads_off", f"{TABLE}.model", value=row.name, folder=str(folder))
     try:
-        return Path(_kept_in(_session_class(row.name), folder=folder).download_models())
+        with downloading(folder, row.files[0], progress):
+            return Path(_kept_in(_session_class(row.name), folder=folder).download_models())
     except RequestException as error:
         # What urllib3 says is shorter than what requests makes of it.
         reason = str(getattr(error.args[0], "reason", error) if error.args else error).partition("\n")[0]

@@ -12,7 +12,7 @@ from backend.runs.layout import RunFolder
 from backend.runs.queue import Queue
 from taggers import models
 from taggers.config import parse
-from taggers.launching import new_run
+from taggers.launching import new_run, to_download
 from ui import wording
 
 Data = dict[str, Any]
@@ -22,13 +22,19 @@ MEGABYTE = 1024**2
 
 def facts(language: str) -> Data:
     """Return the models that know what is background, and in words what has to be installed for them."""
-    found = [
-        {"name": row.name, "title": row.title, "size": wording.num_bytes(row.megabytes * MEGABYTE)}
-        for row in models.ROWS
-        if row.kind == KIND
-    ]
+    found = [_told(row, language) for row in models.ROWS if row.kind == KIND]
     is_there = bool(found) and find_spec("rembg") is not None
     return {"models": found, "missing": "" if is_there else translate("captionpage.background.missing", language)}
+
+
+def _told(row: models.TaggerModel, language: str) -> Data:
+    """Return a model as it is offered; `note`: what has to be downloaded first, and where it may be put by hand."""
+    size, missing = wording.num_bytes(row.megabytes * MEGABYTE), to_download(row.name)
+    note = ""
+    if missing is not None:
+        key = "captionpage.background.offline" if missing.is_offline else "captionpage.background.download"
+        note = translate(key, language, size=size, folder=str(missing.folder), file=row.files[0])
+    return {"name": row.name, "title": row.title, "size": size, "note": note}
 
 
 def start(queue: Queue, folder: Path, names: Sequence[str], *, model: str, overwrite: bool) -> RunFolder:

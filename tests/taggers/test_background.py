@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,13 @@ from backend.runs.view import RunView, fold
 from taggers import background, files, kinds, masks, models
 from taggers.config import TaggingConfig
 from taggers.launching import new_run, read_preview
+from taggers.releases import CHUNK_BYTES
 from taggers.tagging import Listener, Task, tag
 
 pytest.importorskip("rembg", reason="rembg is not installed")
+pooch = pytest.importorskip("pooch")
+sys.path.insert(0, str(Path(__file__).parent))
+from hub import Hub, serving  # noqa: E402
 
 SIDE = 320
 EMPTY = (0, 0, 0)
@@ -214,6 +220,43 @@ def test_without_a_connection_it_says_where_the_file_goes(home: Path, monkeypatc
     assert raised.value.problem.code == "background_offline"
     assert str(files.models_dir() / "u2netp") in text and "u2netp.onnx" in text
     assert told == ["u2netp.onnx"]
+
+
+def test_a_download_that_breaks_off_goes_on_and_a_damaged_one_is_never_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("U2NET_HOME", str(home / "nothing"))
+    source = home / "hub" / "u2netp.onnx"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(np.random.default_rng(0).bytes(size := 300_000))
+    digest = hashlib.md5(source.read_bytes(), usedforsecurity=False).hexdigest()
+    place = files.models_dir() / "u2netp" / "u2netp.onnx"
+    hub, usual, told = Hub(source.parent, "rembg/releases"), pooch.retrieve, []
+    with serving(hub) as address:
+
+        def from_here(_address: str, _hash: str, **options: Any) -> Any:
+            return usual(address + hub.file("u2netp.onnx"), f"md5:{digest}", **options)
+
+        monkeypatch.setattr("pooch.retrieve", from_here)
+        hub.breaks_at = size // 2
+        with pytest.raises(UserError) as raised:
+            kinds.get("u2netp")
+        assert raised.value.problem.code == "background_offline" and not place.exists()
+        hub.breaks_at = 0
+        assert kinds.get("u2netp", lambda *now: told.append(now)).path == place
+        assert hub.asked[-1][2] == f"bytes={size // 2 // CHUNK_BYTES * CHUNK_BYTES}-" and told[-1] == (
+            "u2netp.onnx",
+            size,
+            size,
+        )
+        assert place.read_bytes() == source.read_bytes()
+        place.unlink()
+        source.write_bytes(source.read_bytes()[::-1])
+        with pytest.raises(UserError) as raised:
+            kinds.get("u2netp")
+        assert raised.value.problem.code == "tagger_hash_wrong"
+    assert [path.name for path in place.parent.iterdir()] == [".u2netp.onnx.lock"]
 
 
 def test_downloads_that_are_switched_off_are_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

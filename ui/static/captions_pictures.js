@@ -191,7 +191,7 @@ async function openMove() {
       others.length ? el("ul", { class: "folder-cards" }, ...others.map(({ path, title }) => el("li", {}, el("button", { type: "button", class: "folder-card", onclick: () => move(path) }, el("strong", {}, title), el("small", {}, path))))) : null,
       el("div", { class: "with-button" }, input, el("button", { type: "button", class: "small-button", "data-browse": "captions-move-to", "data-kind": "folder" }, words("browse"))), failed),
     el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), close, { "data-tool": "cancel" }), button(words("move.apply"), () => move(input.value), { class: "main-button", id: "captions-move-apply" })));
-  dialog.addEventListener("cancel", () => dialog.remove());
+  dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
   root.append(dialog);
   dialog.showModal();
   (dialog.querySelector(".folder-card") ?? input).focus();
@@ -206,6 +206,10 @@ async function openBackground() {
   const failed = el("p", { class: "field-error", role: "alert", hidden: true });
   const model = el("input", { type: "text", id: "captions-background-model", class: "data-search", list: "captions-backgrounds", spellcheck: "false", autocomplete: "off", value: kept("background", "") || facts.models[0]?.name || "" });
   const again = el("input", { type: "checkbox", id: "captions-background-again" });
+  const note = el("p", { class: "quiet", role: "status", "data-part": "background-note" });
+  const showNote = () => { note.textContent = facts.models.find(({ name }) => name === model.value.trim())?.note ?? ""; };
+  model.addEventListener("input", showNote);
+  showNote();
   const start = async (event) => {
     event.currentTarget.disabled = true;
     keep("background", model.value);
@@ -222,9 +226,9 @@ async function openBackground() {
     el("header", {}, el("strong", {}, words("background.title", { num: many(ids.length) }))),
     el("div", { class: "tool-form" }, el("p", { class: "quiet" }, words("background.help")),
       facts.missing ? el("p", { class: "tool-missing", role: "status" }, facts.missing) : el("label", {}, words("background.model"), model, el("datalist", { id: "captions-backgrounds" }, ...facts.models.map(({ name, title, size }) => el("option", { value: name }, `${title} \u00b7 ${size}`)))),
-      facts.missing ? null : el("label", { class: "batch-check" }, again, words("background.again")), failed),
+      facts.missing ? null : note, facts.missing ? null : el("label", { class: "batch-check" }, again, words("background.again")), failed),
     el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), close, { "data-tool": "cancel" }), begin));
-  dialog.addEventListener("cancel", () => dialog.remove());
+  dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
   root.append(dialog);
   dialog.showModal();
 }
