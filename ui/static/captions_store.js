@@ -7,8 +7,13 @@ const keep = (name, value) => localStorage.setItem("athanor.captions." + name, v
 const kept = (name, otherwise) => localStorage.getItem("athanor.captions." + name) ?? otherwise;
 const root = element.querySelector(".captions-root");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
-const button = (label, onclick, attributes = {}) => el("button", { type: "button", class: "small-button", onclick, ...attributes }, label);
+// A button that is off keeps the focus: who presses it again and again is not thrown out.
+const isOff = (node) => node.getAttribute("aria-disabled") === "true";
+const setOff = (node, off) => node.setAttribute("aria-disabled", String(Boolean(off)));
+const button = (label, onclick, attributes = {}) => el("button", { type: "button", class: "small-button", onclick: (event) => (isOff(event.currentTarget) ? null : onclick(event)), ...attributes }, label);
 const iconButton = (icon, label, onclick, attributes = {}) => button(icon, onclick, { title: label, "aria-label": label, ...attributes });
+// The same text is not told twice to who listens.
+const tell = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 const later = (milliseconds, call) => { let timer = 0; return (...values) => { clearTimeout(timer); timer = setTimeout(call, milliseconds, ...values); }; };
 
 const state = {
@@ -32,9 +37,11 @@ const toNumbers = (text) => new Int32Array(Uint8Array.from(atob(text), (sign) =>
 // What the user must read stays until it is solved or something else is said.
 function say(text, kind = "", ...tools) {
   const box = part("note");
+  if (text && kind !== "error") window.athanor.announce(text);
   box.hidden = !text;
   box.className = "captions-note" + (kind ? " is-" + kind : "");
-  box.setAttribute("role", kind === "error" ? "alert" : "status");
+  if (kind === "error") box.setAttribute("role", "alert");
+  else box.removeAttribute("role");
   box.replaceChildren(el("span", {}, text), ...tools, ...(text ? [iconButton("\u00d7", words("close"), () => say(""))] : []));
 }
 
@@ -65,21 +72,18 @@ const storeUnsaved = () => {
 };
 
 // What could not be saved of a folder: by this page, or (unless only its `own` is meant) by tabs that were closed since.
-function takeStored(folder, own) {
-  const found = [];
-  for (const place of Object.keys(localStorage).filter((name) => name.startsWith(own ? UNSAVED + tabName : UNSAVED))) {
-    const stored = JSON.parse(localStorage.getItem(place));
-    if (stored.folder !== folder) continue;
-    found.push(...stored.items);
-    if (!place.startsWith(UNSAVED + tabName)) localStorage.removeItem(place);
-  }
-  return found;
+function stored(folder, own) {
+  const places = Object.keys(localStorage).filter((name) => name.startsWith(own ? UNSAVED + tabName : UNSAVED));
+  return places.map((place) => ({ place, ...JSON.parse(localStorage.getItem(place)) })).filter((each) => each.folder === folder);
 }
 
+// Said once, when nothing more is coming.
+const announceSaved = later(1200, () => part("saved").matches(".is-saved") && window.athanor.announce(part("saved").textContent));
 function showSaved(kind, text) {
   const node = part("saved");
+  if (kind === "saved" && node.matches(".is-waiting, .is-failed, .is-conflict")) announceSaved();
   node.className = "captions-saved is-" + kind;
-  node.replaceChildren(text ?? words("saved." + kind));
+  tell(node, text ?? words("saved." + kind));
 }
 
 // `known`: the caption as the user saw it; where the file has another by now, the server tells of a conflict.
@@ -102,8 +106,10 @@ function save() {
 async function sendUnsaved() {
   while (unsaved.size) {
     const edits = [...unsaved.values()];
+    const { info } = state;
     showSaved("waiting");
     const answer = await ask("edit", { edits });
+    if (info !== state.info) continue; // rows have other numbers now: what was not saved was taken along by name
     if (!answer || answer.error) { notSaved = answer?.error ?? words("unreachable"); return showSaved("failed"); }
     for (const edit of edits) settle(edit, answer);
     storeUnsaved();
@@ -138,9 +144,6 @@ function tellSaving(answer) {
   else if (state.conflicts.size) showSaved("conflict", words("saved.conflicts", { num: many(state.conflicts.size) }));
   else showSaved("saved");
 }
-
-// How many answers were taken over: one to an earlier question must not come after them.
-let numTaken = 0;
 
 // How many answers were taken over: one to an earlier question must not come after them.
 let numTaken = 0;
@@ -200,7 +203,7 @@ async function want(ids) {
 }
 
 function takeRows(rows, fetch) {
-  if (state.rows.size > 20000) state.rows.clear();
+  if (state.rows.size > 20000) for (const id of state.rows.keys()) if (id !== currentId()) state.rows.delete(id);
   for (const row of rows) {
     if (savedIn.get(row.id) >= fetch) continue;
     const edited = unsaved.get(row.id);
@@ -216,9 +219,10 @@ let numLooks = 0;
 async function look({ stay = true } = {}) {
   const id = currentId();
   const mine = ++numLooks;
+  const { info } = state;
   const answer = await ask("view", { ...filtered(), sort: state.sort });
   // What was asked for since may be answered first.
-  if (mine !== numLooks || !answer || answer.error) return;
+  if (mine !== numLooks || info !== state.info || !answer || answer.error) return;
   showFilterError(answer.problem);
   showInstead(answer.instead ?? []);
   if (answer.problem) return;
@@ -227,9 +231,11 @@ async function look({ stay = true } = {}) {
   state.viewVersion = answer.version;
   state.version = answer.version;
   const place = stay && id !== null ? state.ids.indexOf(id) : 0;
+  const isElsewhere = place !== state.at;
   state.at = state.anchor = Math.max(0, place);
   const shown = new Set(state.ids);
   for (const each of state.selected) if (!shown.has(each)) state.selected.delete(each);
   if (place < 0 || !stay) part("grid").scrollTop = 0;
   refresh();
+  if (place > 0 && isElsewhere) showPosition(place);
 }
