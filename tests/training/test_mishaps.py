@@ -112,7 +112,7 @@ def test_pictures_that_turn_bad_in_the_middle_with_accumulation_and_two_processe
     process = start(run, num_processes=2)
     wait_for(run, "step", count=2, process=process)
     (folder / "picture 3.png").unlink()
-    assert process.wait(120) == 0
+    assert process.wait(300) == 0
     assert events(run, "step")[-1]["step"] == 24 and events(run, "end")[-1]["status"] == "finished"
     told = events(run, "warning")
     assert told and all("picture 3.png" in str(event["params"]) for event in told)

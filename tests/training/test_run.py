@@ -170,7 +170,7 @@ def test_stop_save_and_sample_on_request(tmp_path: Path, tiny_folder: Tiny) -> N
     control.ask(run.control_dir, "save")
     wait_for(run, "model", process=process)
     control.ask(run.control_dir, "stop")
-    assert process.wait(60) == 0
+    assert process.wait(300) == 0
     end = events(run, "end")[-1]
     assert end["status"] == "stopped"
     assert events(run, "checkpoint")[-1]["step"] == end["step"]
