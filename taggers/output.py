@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -93,7 +94,7 @@ class Output:
         """
         found = self._found(picture)
         before = _caption_in(found, self.config.output)
-        file = (picture.folder, self._target(picture))
+        file = (picture.folder, os.path.normcase(self._target(picture)))
         is_theirs = bool(before) and self.config.on_existing == "skip"  # somebody wrote it meanwhile
         if is_theirs or file in self._put:
             return Written(picture, before, before, is_new=False)

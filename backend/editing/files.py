@@ -6,6 +6,8 @@ import codecs
 import errno
 import os
 import re
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -21,6 +23,9 @@ UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 MARKS = {"utf-8-sig": codecs.BOM_UTF8, **{encoding: mark for mark, encoding in UTF16.items()}}
 # Not to be guessed: each has a mark, or is tried first.
 CERTAIN = frozenset({"utf-8", *MARKS})
+IS_WINDOWS = os.name == "nt"
+# So often, and so many seconds apart, is tried what Windows refuses while somebody has a file open.
+NUM_TRIES, PAUSE = 10, 0.05
 LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -200,7 +205,7 @@ def delete_caption(path: str | os.PathLike[str]) -> None:
         UserError: `file_unwritable`.
     """
     try:
-        os.unlink(path)  # noqa: PTH108
+        insist(lambda: os.unlink(path))  # noqa: PTH108
     except FileNotFoundError:
         return
     except OSError as error:
@@ -218,15 +223,31 @@ def _replace(path: str, data: bytes, *, flush: bool) -> str:
                 os.fchmod(number, mode)
             if flush:
                 os.fsync(number)
-            status = os.fstat(number)
         finally:
             os.close(number)
-        os.replace(fresh, path)  # noqa: PTH105
+        status = os.stat(fresh)  # noqa: PTH116 (Windows knows the time of a file when it is closed)
+        insist(lambda: os.replace(fresh, path))  # noqa: PTH105
     except BaseException:
         with suppress(OSError):
             os.unlink(fresh)  # noqa: PTH108
         raise
     return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def insist(work: Callable[[], object]) -> None:
+    """Do what Windows refuses for a moment: to replace or move a file that a virus scanner or another thread reads.
+
+    Raises:
+        OSError: As `work`.
+    """
+    for _ in range(NUM_TRIES if IS_WINDOWS else 0):
+        try:
+            work()
+        except PermissionError:
+            time.sleep(PAUSE)
+        else:
+            return
+    work()
 
 
 def _mode(path: str) -> int | None:

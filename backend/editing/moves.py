@@ -9,6 +9,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from backend.editing.files import insist
 from backend.editing.partials import partial_path
 
 # A file system that knows no hard links, or does not let us make one of somebody else's file.
@@ -52,7 +53,7 @@ def _place(path: Path) -> str:
 
 def _rename(source: Path, target: Path) -> None:
     if os.name == "nt":  # where this never replaces a file
-        source.rename(target)
+        insist(lambda: source.rename(target))
         return
     try:
         # A second name fails where the place is taken; renaming would replace what is there.

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.config.problems import UserError
+from backend.data.filesystems import LocalFiles
+from backend.editing import files
 from backend.editing.files import CaptionText, decode, encode, is_same_text, read_caption, with_line_ends, write_caption
 
 
@@ -150,3 +152,35 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert error.value.problem.code == "no_space"
     assert path.read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(("num_refusals", "is_written"), [(3, True), (99, False)])
+def test_a_file_that_somebody_reads_is_tried_again_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_refusals: int, is_written: bool
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    refusals = iter(range(num_refusals))
+    original = os.replace
+
+    def busy(source: str, target: str) -> None:
+        if next(refusals, None) is not None:
+            raise PermissionError(errno.EACCES, "in use", target)
+        original(source, target)
+
+    monkeypatch.setattr(files, "IS_WINDOWS", True)
+    monkeypatch.setattr(files, "PAUSE", 0.001)
+    monkeypatch.setattr(os, "replace", busy)
+    if is_written:
+        write_caption(path, "new")
+    else:
+        with pytest.raises(UserError) as caught:
+            write_caption(path, "new")
+        assert caught.value.problem.code == "file_unwritable"
+    assert path.read_text() == ("new" if is_written else "old")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_stamp_of_a_written_file_is_that_of_the_closed_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    assert write_caption(path, "new") == LocalFiles().stamp(str(path))
