@@ -55,17 +55,23 @@ const previewBatch = later(220, async () => {
   part("batch-examples").replaceChildren(...(answer.examples ?? []).map(exampleNode));
 });
 
+// The tags of a text, with those marked that the other one lacks.
+function marked(text, other, name) {
+  const both = new Set(splitTags(other));
+  return splitTags(text).flatMap((tag, at) => [at ? ", " : "", both.has(tag) ? tag : el(name, {}, tag)]);
+}
+
 // Before and after, with what goes struck through and what comes marked.
 function exampleNode({ id, name, before, after }) {
-  const [left, right] = [splitTags(before), splitTags(after)];
-  const show = (tags, others, kind, both = new Set(others)) => el("p", { class: "batch-" + kind }, ...tags.flatMap((tag, at) => [at ? ", " : "", both.has(tag) ? tag : el(kind === "before" ? "del" : "ins", {}, tag)]));
-  return el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => { const at = state.ids.indexOf(id); if (at >= 0) go(at, { hold: true }); } }, name), show(left, right, "before"), show(right, left, "after"));
+  const show = (kind, ...nodes) => el("p", { class: "batch-" + kind }, ...nodes);
+  return el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => { const at = state.ids.indexOf(id); if (at >= 0) go(at, { hold: true }); } }, name), show("before", ...marked(before, after, "del")), show("after", ...marked(after, before, "ins")));
 }
 
 async function applyBatch() {
   const apply = root.querySelector("#captions-apply");
   if (apply.disabled) return;
   apply.disabled = true;
+  await settled();
   await save();
   const answer = await ask("apply", batchRequest());
   if (answer && !answer.error) { said(answer); took(answer); await look(); }

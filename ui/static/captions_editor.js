@@ -255,6 +255,9 @@ function linesHelp(row) {
   return el("p", { class: "quiet caption-lines-help" }, words("lines." + row.lines), " ", row.lines === "random" ? null : partLines);
 }
 
+// One of the two captions, with what the other lacks marked; several lines stay as they are.
+const conflictText = (text, other) => (text.trim() && !text.includes("\n") ? marked(text, other, "ins") : [text || "\u2014"]);
+
 function conflictNode(row) {
   const conflict = state.conflicts.get(row.id);
   if (!conflict) return null;
@@ -266,8 +269,8 @@ function conflictNode(row) {
     drawEditor(true);
   };
   return el("section", { class: "caption-conflict", role: "alert", tabindex: "-1" }, el("p", {}, words(conflict.gone ? "conflict.gone" : "conflict")),
-    el("h5", {}, words("conflict.theirs")), el("p", { class: "preview-text" }, conflict.text || "\u2014"),
-    el("h5", {}, words("conflict.mine")), el("p", { class: "preview-text" }, conflict.mine || "\u2014"),
+    el("h5", {}, words("conflict.theirs")), el("p", { class: "preview-text" }, ...conflictText(conflict.text, conflict.mine)),
+    el("h5", {}, words("conflict.mine")), el("p", { class: "preview-text" }, ...conflictText(conflict.mine, conflict.text)),
     el("div", { class: "captions-tools" }, button(words("conflict.take_theirs"), end(false)), button(words("conflict.take_mine"), end(true))));
 }
 
