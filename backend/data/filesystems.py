@@ -11,6 +11,9 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from backend.config.problems import UserError
 
+# Folders that systems make in those of users; in some of them are small copies of the pictures.
+OF_SYSTEMS = frozenset({"system volume information", "$recycle.bin", "lost+found", "@eadir", "#recycle", "__macosx"})
+
 
 class File(NamedTuple):
     """A file of a folder: its name, what reads it, and what changes with its content."""
@@ -123,21 +126,31 @@ def _listing(entries: Iterator[os.DirEntry[str]]) -> Listing:
         name = entry.name
         if name.startswith("."):
             continue
-        if entry.is_dir():
-            if not (entry.is_symlink() and _leads_back(entry.path)):
-                folders.append(name)
-        elif entry.is_file():
-            try:
+        try:
+            if entry.is_dir():
+                if not (_is_link(entry) and _leads_back(entry.path)):
+                    folders.append(name)
+            elif entry.is_file():
                 files.append(File(name, entry.path, _stamp(entry.stat())))
-            except FileNotFoundError:  # gone since the folder was opened
-                continue
+        except FileNotFoundError:  # gone since the folder was opened
+            continue
+        except OSError:
+            if not entry.is_symlink():
+                raise
+            continue  # it leads to itself, or to where we may not look
     files.sort(key=itemgetter(0))
     return Listing(tuple(files), tuple(sorted(folders)))
 
 
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    # Windows has two kinds; older Pythons do not know the second.
+    return entry.is_symlink() or bool(getattr(entry, "is_junction", bool)())
+
+
 def _leads_back(path: str) -> bool:
-    """Tell whether a link to a folder leads to one that it lies in, which would never end."""
-    return Path(path).parent.resolve().is_relative_to(Path(path).resolve())
+    """Tell whether a link to a folder leads to one that it was reached through, which would never end."""
+    target = Path(path).resolve()
+    return any(parent.resolve().is_relative_to(target) for parent in Path(path).parents)
 
 
 def tree(files: FileSystem, folder: str, prefix: str = "") -> Iterator[tuple[str, File]]:
@@ -146,4 +159,5 @@ def tree(files: FileSystem, folder: str, prefix: str = "") -> Iterator[tuple[str
     for file in listing.files:
         yield prefix + file.name, file
     for name in listing.folders:
-        yield from tree(files, files.join(folder, name), f"{prefix}{name}/")
+        if name.casefold() not in OF_SYSTEMS:
+            yield from tree(files, files.join(folder, name), f"{prefix}{name}/")

@@ -9,6 +9,7 @@ import pytest
 from looking import codes, look, only
 
 from backend.config.data import DataSection, DatasetConfig
+from backend.data.filesystems import LocalFiles, tree
 from backend.data.scan import scan
 
 
@@ -128,3 +129,24 @@ def test_the_users_code_sets_repeats_and_leaves_out(draw, tmp_path: Path) -> Non
     code.write_text("def num_repeats(img_key, img_md, **kwargs):\n    return 0\n")
     user_code.trust(code)
     assert codes(look(tmp_path / "pictures", code_path=str(code))) == {"code_drops_all"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_that_never_end_are_left_out(tmp_path: Path) -> None:
+    for name in ("one/a.png", "two/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "one" / "to_two").symlink_to(tmp_path / "two", target_is_directory=True)
+    (tmp_path / "two" / "to_one").symlink_to(tmp_path / "one", target_is_directory=True)
+    (tmp_path / "self.png").symlink_to("self.png")
+    (tmp_path / "x").symlink_to("y")
+    (tmp_path / "y").symlink_to("x")
+    found = [name for name, _ in tree(LocalFiles(), str(tmp_path))]
+    assert found == ["one/a.png", "one/to_two/b.png", "two/b.png", "two/to_one/a.png"]
+
+
+def test_folders_of_systems_are_left_out(tmp_path: Path) -> None:
+    for folder in ("pictures", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "#recycle"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(b"")
+    assert [name for name, _ in tree(LocalFiles(), str(tmp_path))] == ["pictures/a.png"]
