@@ -31,7 +31,7 @@ ENLARGED = 1.01
 TEXTS = (
     "crops", "crops.title", "crops.scope", "crops.shape", "crops.bucket", "crops.anchor", "crops.existing",
     "crops.existing.keep", "crops.existing.replace", "crops.copies", "crops.strip", "crops.apply", "crops.help",
-    "crops.shape.wrong", "masks.import", "masks.import.help", "masks.import.from", "masks.import.existing.keep",
+    "crops.shape.wrong", "masks.import", "masks.import.title", "masks.import.help", "masks.import.from", "masks.import.existing.keep",
     "masks.import.existing.replace", "masks.import.apply", "working.stop", "working",
     "masks.import.existing", "mask.edge", "mask.grow", "mask.shrink", "mask.soften", *(f"anchor.{place}" for place in range(9)),
 )  # fmt: skip
@@ -109,17 +109,17 @@ class ManyPictures(PictureTools):
         rows, library, t = self._meant(desk, request), desk.library, self.context.t
         found, files = self._masks_of(desk, rows, request)
         kept = len(found.masks) - len(files)
-        misfits = []
-        if len(files) <= NUM_MEASURED:
-            misfits = [each.name for row, each in files.items() if not fits(each, library.full_size(row))]
+        measured = files if len(files) <= NUM_MEASURED else {}
+        misfits = {row: path.name for row, path in measured.items() if not fits(path, library.full_size(row))}
+        usable = [row for row in files if row not in misfits]
         lines = [t("captionpage.masks.import.num", num=f"{len(found.masks):,}", total=f"{len(rows):,}")]
         lines += [t("captionpage.masks.import.kept", num=f"{kept:,}")] if kept else []
         lines += [self._names("captionpage.masks.import.strays", found.strays)] if found.strays else []
         return {
-            "num": len(files) - len(misfits),
+            "num": len(usable),
             "lines": lines,
-            "warning": self._names("captionpage.masks.import.misfits", misfits),
-            "examples": [f"{library.names[row]} ← {path.name}" for row, path in list(files.items())[:NUM_SHOWN]],
+            "warning": self._names("captionpage.masks.import.misfits", list(misfits.values())),
+            "examples": [f"{library.names[row]} ← {files[row].name}" for row in usable[:NUM_SHOWN]],
         }
 
     def _masks_of(self, desk: Desk, rows: Sequence[int], request: Data) -> tuple[Matched, dict[int, Path]]:

@@ -37,7 +37,7 @@ function workDialog() {
   return {
     isStopped: () => isStopped,
     show: ({ waiting, percent }) => { text.textContent = waiting; if (percent !== null) bar.value = percent; },
-    close: () => { dialog.close(); dialog.remove(); part("grid").focus({ preventScroll: true }); },
+    close: () => { dialog.close(); dialog.remove(); if (document.activeElement === document.body) part("grid").focus({ preventScroll: true }); },
   };
 }
 
@@ -48,7 +48,7 @@ const removeMasks = () => workOnMany({ do: "masks_removed", scope: "selected", i
 // tells what would be done, `kind` names its texts and does it.
 function manyDialog({ title, help, fields, request, method, apply, kind }) {
   let ticket = 0;
-  const close = () => { dialog.close(); dialog.remove(); part("grid").focus({ preventScroll: true }); };
+  const close = () => { dialog.close(); dialog.remove(); if (document.activeElement === document.body) part("grid").focus({ preventScroll: true }); };
   const lines = el("ul", { class: "many-lines", role: "status", "data-part": "many-lines" });
   const warning = el("p", { class: "tool-missing", role: "status", hidden: true });
   const failed = el("p", { class: "field-error", role: "alert", hidden: true });
@@ -143,6 +143,6 @@ function openImportMasks() {
     from.addEventListener("input", changed);
     return [el("label", { for: from.id }, words("masks.import.from")), el("div", { class: "with-button" }, from, el("button", { type: "button", class: "small-button", "data-browse": from.id, "data-kind": "folder" }, words("browse"))), existingNode("masks.import.existing", changed)];
   };
-  manyDialog({ title: words("masks.import"), help: words("masks.import.help"), fields, request, method: "masks_shown", apply: "masks.import.apply", kind: () => "masks_imported" });
+  manyDialog({ title: words("masks.import.title"), help: words("masks.import.help"), fields, request, method: "masks_shown", apply: "masks.import.apply", kind: () => "masks_imported" });
   from.focus();
 }
