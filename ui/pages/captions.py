@@ -37,8 +37,6 @@ NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
 # Captions that are named when they became UTF-8.
 NUM_CONVERTED = 3
-# Captions that are named when they became UTF-8.
-NUM_CONVERTED = 3
 # No window shows more; the others are looked at in turns.
 NUM_SEEN = 500
 # Nobody writes more tags into one caption; looking for misspelt ones takes its time.
@@ -183,8 +181,6 @@ class CaptionsPage(ManyPictures):
             notes.append(t("captionpage.other_tab"))
         if found is not None and desk.library.visitors():
             notes.append(t("captionpage.other_program"))
-        for name, encoding in itertools.islice(desk.library.journal.converted().items(), NUM_CONVERTED):
-            notes.append(t("captionpage.converted", name=name, encoding=encoding))
         for name, encoding in itertools.islice(desk.library.journal.converted().items(), NUM_CONVERTED):
             notes.append(t("captionpage.converted", name=name, encoding=encoding))
         saving = desk.library.saving()
