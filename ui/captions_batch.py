@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from backend.config.problems import UserError
 from backend.editing.operations import OPERATIONS, Context, Edit, Operation, by_tags
+from backend.editing.tags import typed_tags
 
 Data = dict[str, Any]
 # Fields that are only asked for when another has a value.
@@ -18,20 +19,20 @@ NUM_NAMED = 80
 
 @dataclass(frozen=True)
 class Merge:
-    """Replace some tags, exactly as they are written, by one; by none where `into` is empty."""
+    """Replace some tags, exactly as they are written, by others; by none where `into` is empty."""
 
     tags: tuple[str, ...]
     into: str = ""
 
     def edit(self, _: Context) -> Edit:
-        old, into = frozenset(self.tags), self.into.strip()
+        old, into = frozenset(self.tags), typed_tags(self.into)
 
         def edited(tags: list[str]) -> list[str]:
             if old.isdisjoint(tags):
                 return tags
-            # What was twice already stays so, except for the new one.
-            new = [into if tag in old else tag for tag in tags]
-            return [tag for place, tag in enumerate(new) if tag and (tag != into or place == new.index(into))]
+            # What was twice already stays so, except for the new ones.
+            new = [each for tag in tags for each in (into if tag in old else [tag])]
+            return [tag for place, tag in enumerate(new) if tag not in into or place == new.index(tag)]
 
         return by_tags(edited)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 import zlib
@@ -34,6 +35,9 @@ LOOK_SHARE = 20
 SORTS = (
     "name", "tags_most", "tags_fewest", "size_most", "size_fewest", "aspect", "caption", "rating", "score", "unusual",
 )  # fmt: skip
+DIGITS = re.compile(r"\d+")
+# Longer numbers in names are none that somebody counts with.
+NUM_DIGITS = 20
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 Found = np.ndarray[Any, np.dtype[np.bool_]] | None
 
@@ -63,6 +67,8 @@ class Desk:
     is_warm: bool = False
     # What filters found last, by their text: the tag pane and a batch ask for the same as the grid.
     found: dict[str, tuple[object, Found]] = field(default_factory=dict)
+    # The rows by name, and when they were numbered so.
+    named: tuple[int, Ids] | None = None
     looked: float = 0.0
     look_seconds: float = 0.0
 
@@ -78,8 +84,8 @@ class Desk:
 
     def order(self, mask: np.ndarray[Any, np.dtype[np.bool_]] | None, sort: str) -> Ids:
         """Return the rows of a mask, or all, in an order of `SORTS`: int32 (num_rows,)."""
-        library = self.library
-        rows = np.arange(len(library)) if mask is None else np.flatnonzero(mask)
+        library, named = self.library, self._by_name()
+        rows = named if mask is None else named[mask[named]]
         kind, _, end = sort.partition("_")
         if kind == "caption":
             texts = library.texts
@@ -97,6 +103,13 @@ class Desk:
             return rows.astype(np.int32)
         found = values[kind]()[rows]
         return rows[np.argsort(-found if end == "most" else found, kind="stable")].astype(np.int32)
+
+    def _by_name(self) -> Ids:
+        """Return the rows as a file manager lists them, 2.png before 10.png: int32 (num_rows,)."""
+        generation, names = self.generation, self.library.names
+        if self.named is None or self.named[0] != generation or len(self.named[1]) != len(names):
+            self.named = (generation, np.array(natural_order(names), np.int32))
+        return self.named[1]
 
     def edit(self, name: str, edits: Sequence[Edit]) -> Applied:
         """Change captions as typed, unless another tab or program has changed them since they were shown.
@@ -214,6 +227,12 @@ class Desk:
 
     def _short(self, row: int, stamp: str) -> str:
         return f"{zlib.crc32(f'{self.library.names[row]}|{stamp}'.encode('utf-8', 'surrogatepass')):x}"
+
+
+def natural_order(names: Sequence[str]) -> list[int]:
+    """Return the places of names in the order of the numbers in them, in which large letters are as small ones."""
+    keys = [DIGITS.sub(lambda found: found[0].zfill(NUM_DIGITS), name.casefold()) for name in names]
+    return sorted(range(len(names)), key=keys.__getitem__)
 
 
 def key_of(root: Path) -> str:

@@ -24,7 +24,7 @@ TEXTS = (
     "sort.caption", "tagging.help", "tagging.start", "tagging.show", "hints.none", "tagging.scope", "tagging.title",
     "tagging.preview", "tagging.previewed", "tagging.previewed.none", "tagging.progress", "tagging.stop",
     "tagging.undo", "tagging.warnings", "tagging.beginning", "opening", "lines.join", "lines.first", "lines.random",
-    "lines.part",
+    "lines.part", "untagged.none",
 )  # fmt: skip
 # Words of the tools for pictures, behind "captionpage.", too.
 TOOL_TEXTS = (

@@ -33,6 +33,8 @@ WEIGHT = re.compile(r"(?<!\\)\((?P<words>(?:\\.|[^()\\\n]|\([^()\n]*\))*)(?P<wei
 # Danbooru's numbers of kinds, in the order of a caption: characters, series, artists, general tags, the file.
 CATEGORY_ORDER = {4: 0, 3: 1, 1: 2, 0: 3, 5: 5}
 OF_NO_CATEGORY = 4
+# What only sentences have: a full stop behind a word at the end, or before another sentence.
+SENTENCES = re.compile(r"\w[\"')]?[.!?]+$|\w[.!?] +[A-Z]|[。！？]")
 CAPITAL = re.compile(r"^[A-Z](?=[a-z]| )")
 SENTENCE_ENDS = re.compile(r"[,.;:!?](?=\s|$)|[，。；：！？、]|\n")
 
@@ -391,7 +393,10 @@ def _with_escapes(text: str) -> str:
 
 @dataclass(frozen=True)
 class NaturalText:
-    """Make a sentence of tags, or tags of sentences: what stands between commas and full stops."""
+    """Make a sentence of tags, or tags of sentences: what stands between commas and full stops.
+
+    Captions that are sentences already are left alone where sentences are wanted.
+    """
 
     to: Literal["text", "tags"] = "text"
 
@@ -401,9 +406,9 @@ class NaturalText:
 
 def _sentence(line: str) -> str:
     tags = list(map(_spoken, split_tags(line)))
-    if not tags:
+    if not tags or SENTENCES.search(line.strip()):
         return line
-    text = f"{', '.join(tags[:-1])} and {tags[-1]}" if len(tags) > 1 else tags[0]
+    text = f"{', '.join(tags[:-1])} and {tags[-1].removeprefix('and ')}" if len(tags) > 1 else tags[0]
     return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "。")) else ".")
 
 

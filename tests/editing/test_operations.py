@@ -95,6 +95,11 @@ CONTEXT = Context({"b": 5, "c": 9}, {"c": 1, "a": 0}, COUNTER)
         ),
         (NaturalText("tags"), "一个女孩，长发。微笑", "一个女孩, 长发, 微笑"),
         (NaturalText("text"), "1girl, (smile:1.2)", "1girl and smile."),
+        # Sentences among captions of tags stay as they are.
+        (NaturalText("text"), "A girl, smiling. She sits", "A girl, smiling. She sits"),
+        (NaturalText("text"), "Mr. Smith, 3.5 meters tall.", "Mr. Smith, 3.5 meters tall."),
+        (NaturalText("text"), "一个女孩，长发。", "一个女孩，长发。"),
+        (NaturalText("text"), "1girl, !?, and a dr. stone", "1girl, !? and a dr. stone."),
         # Empty lines are no captions, whatever the lines end in.
         (AddTags("x"), "a\n\nb\n", "a, x\n\nb, x\n"),
         (AddTags("x"), "\n", "x"),

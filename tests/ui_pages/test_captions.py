@@ -19,7 +19,7 @@ from PIL import Image
 from backend.config.messages import languages
 from ui import captions_pictures, captions_view, quick_plan
 from ui.app import make_app
-from ui.captions_desk import SORTS
+from ui.captions_desk import SORTS, natural_order
 from ui.captions_search import Searching
 from ui.context import AppContext, Services
 from ui.pages.captions import CaptionsPage, props
@@ -123,6 +123,13 @@ def test_orders(ask: Any) -> None:
     assert view(ask, sort="caption")[-1] == 0, "those without a caption come last"
 
 
+def test_names_are_in_the_order_of_their_numbers() -> None:
+    names = ["img_1.png", "img_10.png", "IMG_2.png", "img_02.png", "b/3.png", "b/12.png", "图9", "图10"]
+    assert [names[place] for place in natural_order(names)] == [
+        "b/3.png", "b/12.png", "img_1.png", "IMG_2.png", "img_02.png", "img_10.png", "图9", "图10",
+    ]  # fmt: skip
+
+
 def test_an_edit_is_on_disk_when_it_is_answered_and_can_be_undone(ask: Any, folder: Path) -> None:
     answer = edit(ask, 1, "cat, tag1, <b>", "dog")
     assert (folder / "1.txt").read_text(encoding="utf-8") == "dog"
@@ -219,6 +226,12 @@ def test_tags_are_merged_exactly_as_they_are_written(ask: Any) -> None:
     assert ask("rows", ids=[1])["rows"][0]["text"] == "dog, ab"
     ask("apply", operation="merge", values={"tags": ["dog"], "into": ""}, scope="all")
     assert ask("rows", ids=[1])["rows"][0]["text"] == "ab"
+
+
+def test_a_tag_becomes_several_that_are_not_there_yet(ask: Any) -> None:
+    ask("apply", operation="merge", values={"tags": ["cat"], "into": "black cat，tag1, "}, scope="all")
+    texts = [row["text"] for row in ask("rows", ids=[1, 2])["rows"]]
+    assert texts == ["black cat, tag1, <b>", "black cat, tag1, tag0, <b>"]
 
 
 def test_sorting_by_category_knows_the_kinds_of_the_list(ask: Any, tmp_path: Path) -> None:

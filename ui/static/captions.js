@@ -1,6 +1,7 @@
 // The caption page put together: head, tags at the left, grid in the middle, caption, batch and history at the right.
 const TABS = ["picture", "batch", "history"];
 
+const panelOf = (name) => ({ "data-tab-panel": name, id: "captions-panel-" + name, role: "tabpanel", "aria-labelledby": "captions-tab-" + name });
 function showTab(name) {
   state.tab = name;
   keep("tab", name);
@@ -42,8 +43,8 @@ function drawHead() {
   root.querySelector("#captions-tagging").hidden = !total;
   const texts = [num === total ? words("num", { num: many(total) }) : words("num.shown", { num: many(num), total: many(total) })];
   if (state.selected.size) texts.push(words("num.selected", { num: many(state.selected.size) }));
-  if (num) texts.push(words("num.at", { num: many(state.at + 1) }));
-  part("counts").textContent = texts.join(" \u00b7 ");
+  tell(part("counts-told"), texts.join(" \u00b7 "));
+  part("counts-at").textContent = num ? " \u00b7 " + words("num.at", { num: many(state.at + 1) }) : "";
   const pick = part("pick");
   pick.hidden = !state.picked && state.selected.size < 2;
   pick.textContent = words(state.picked ? "picked.all" : "picked.only");
@@ -73,19 +74,21 @@ function keepPicked() {
   }
 }
 
-const lookSoon = later(200, () => look({ stay: true }));
+// Who is at the first picture sees the first ones of what comes, too.
+const lookAnew = () => look({ stay: state.at > 0 });
+const lookSoon = later(200, lookAnew);
 function filterNode() {
   const input = el("input", { type: "search", id: "captions-filter", class: "data-search", "data-search": true, placeholder: words("filter.hint"), "aria-label": words("filter"), "aria-describedby": "captions-filter-error", spellcheck: "false", autocomplete: "off",
     oninput: () => { state.filter = input.value; keep("filter", input.value); lookSoon(); if (state.tab === "batch") previewBatch(); },
     onkeydown: (event) => { if (event.isComposing) return; if (event.key === "Enter" || event.key === "Escape") { if (event.key === "Enter") look(); event.preventDefault(); part("grid").focus(); } } });
   const help = el("div", { class: "filter-help", id: "captions-filter-help", hidden: true }, el("p", {}, words("filter.help")), el("ul", {}, ...props.value.examples.map(([text, meaning]) => el("li", {}, el("button", { type: "button", class: "link-button", onclick: () => setFilter(text) }, el("code", {}, text)), el("span", {}, meaning)))));
   const toggle = el("button", { type: "button", class: "field-help-button", title: words("filter.help.open"), "aria-label": words("filter.help.open"), "aria-expanded": "false", "aria-controls": "captions-filter-help", onclick: () => { help.hidden = !help.hidden; toggle.setAttribute("aria-expanded", !help.hidden); } }, "?");
-  const sort = el("select", { "aria-label": words("sort"), id: "captions-sort", onchange: (event) => { state.sort = event.target.value; keep("sort", state.sort); look(); } }, ...props.value.sorts.map((name) => el("option", { value: name, selected: name === state.sort }, words("sort." + name))));
+  const sort = el("select", { "aria-label": words("sort"), id: "captions-sort", onchange: (event) => { state.sort = event.target.value; keep("sort", state.sort); lookAnew(); } }, ...props.value.sorts.map((name) => el("option", { value: name, selected: name === state.sort }, words("sort." + name))));
   const size = el("select", { "aria-label": words("tile_size"), onchange: (event) => { tileSize = Number(event.target.value); keep("size", tileSize); drawGrid(); showPosition(state.at); } }, ...SIZES.map((each, at) => el("option", { value: each, selected: each === tileSize }, words("size." + "smlx"[at]))));
   return el("div", { class: "captions-filter" },
     el("div", { class: "filter-row" }, input, button("", pick, { "data-part": "pick", title: words("picked.help"), hidden: true }), toggle),
     el("div", { class: "filter-error", id: "captions-filter-error", role: "alert", "data-part": "filter-error", hidden: true }), insteadNode(), lookingNode(), help,
-    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts", role: "status" }), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
+    el("div", { class: "filter-counts" }, el("span", { "data-part": "counts" }, el("span", { "data-part": "counts-told", role: "status" }), el("span", { "data-part": "counts-at" })), button(words("filter.again"), () => look(), { "data-part": "again", hidden: true }), el("span", { class: "spacer" }), sort, size));
 }
 
 function headNode() {
@@ -93,9 +96,9 @@ function headNode() {
     onchange: () => path.value.trim() && path.value.trim() !== state.folder && openFolder(path.value.trim()), onkeydown: (event) => event.key === "Enter" && path.value.trim() === state.folder && openFolder(state.folder, true) });
   return el("header", { class: "captions-head" },
     el("div", { class: "captions-folder", id: "captions-folder-box" }, path, el("datalist", { id: "captions-folders", "data-part": "folders" }), el("button", { type: "button", class: "small-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("browse"))),
-    el("span", { class: "captions-saved", role: "status", "data-part": "saved" }),
+    el("span", { class: "captions-saved", "data-part": "saved" }),
     el("div", { class: "captions-tools head-tools", "data-part": "head-tools", hidden: true },
-      iconButton("\u21b6", words("undo"), () => travel("undo"), { id: "captions-undo", disabled: true }), iconButton("\u21b7", words("redo"), () => travel("redo"), { id: "captions-redo", disabled: true }),
+      iconButton("\u21b6", words("undo"), () => travel("undo"), { id: "captions-undo", "aria-disabled": "true" }), iconButton("\u21b7", words("redo"), () => travel("redo"), { id: "captions-redo", "aria-disabled": "true" }),
       iconButton("\u21bb", words("reopen"), () => openFolder(state.folder, true), { id: "captions-reopen" }),
       button(words("tagging"), () => openTagging(), { class: "main-button", id: "captions-tagging" })));
 }
@@ -104,15 +107,15 @@ function build() {
   root.replaceChildren(
     headNode(),
     el("div", { class: "captions-tagging", "data-part": "tagging", hidden: true }),
-    el("div", { class: "captions-note", role: "status", "data-part": "note", hidden: true }),
+    el("div", { class: "captions-note", "data-part": "note", hidden: true }),
     el("div", { class: "captions-empty", "data-part": "empty", hidden: true }),
     el("div", { class: "captions-panes", "data-part": "panes", role: "group", "aria-label": words("panes") }, ...["grid", "side", "tags"].map((name) => el("button", { type: "button", class: "small-button", "data-go": name, onclick: () => showPane(name) }, words("pane." + name)))),
     el("div", { class: "captions-body", "data-part": "body", hidden: true },
       tagsNode(),
       el("section", { class: "captions-middle", "data-pane": "grid" }, filterNode(), gridNode()),
       el("section", { class: "captions-right", "data-pane": "side" },
-        el("div", { class: "panel-tabs", role: "tablist" }, ...TABS.map((name) => el("button", { type: "button", role: "tab", id: "captions-tab-" + name, "data-tab": name, onclick: () => showTab(name) }, words("tab." + name)))),
-        el("section", { class: "caption-editor", "data-part": "editor", "data-tab-panel": "picture" }), batchNode(), historyNode())));
+        el("div", { class: "panel-tabs", role: "tablist", "aria-label": words("pane.side") }, ...TABS.map((name) => el("button", { type: "button", role: "tab", id: "captions-tab-" + name, "data-tab": name, "aria-controls": "captions-panel-" + name, onclick: () => showTab(name) }, words("tab." + name)))),
+        el("section", { class: "caption-editor", "data-part": "editor", ...panelOf("picture") }), batchNode(), historyNode())));
   drawFields();
   showTab(state.tab);
   showPane("grid");
@@ -124,7 +127,7 @@ function emptyNode(folders) {
   const entry = ({ path, title, note }) => el("li", {}, el("button", { type: "button", class: "folder-card", onclick: () => openFolder(path) }, el("strong", {}, title), el("small", {}, path), note ? el("small", {}, note) : null));
   const picture = el("span", {});
   picture.innerHTML = EMPTY_PICTURE;
-  return [picture, el("h3", {}, words("empty")), el("p", {}, words("empty.help")), el("ul", { class: "folder-cards" }, ...folders.map(entry)), el("button", { type: "button", class: "main-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("empty.choose"))];
+  return [picture, el("h2", {}, words("empty")), el("p", {}, words("empty.help")), el("ul", { class: "folder-cards" }, ...folders.map(entry)), el("button", { type: "button", class: "main-button", "data-browse": "captions-folder", "data-kind": "folder" }, words("empty.choose"))];
 }
 
 function showEmpty(folders, text = "") {
@@ -156,7 +159,7 @@ async function takeUp(path, again = false, why = "", at = "") {
   const isSame = path === state.folder && Boolean(state.info);
   if (!isSame || again) say("");
   headedFor = isSame ? at || headedFor : "";
-  const places = isSame ? { name: headedFor || currentRow()?.name, why, at: state.at, names: namesOf(state.selected), picked: namesOf(state.picked ?? []), scroll: part("grid").scrollTop } : {};
+  const places = isSame ? { name: headedFor || currentRow()?.name, why, at: state.at, names: namesOf(state.selected), scroll: part("grid").scrollTop } : {};
   // Most folders are open before anybody would read this.
   const telling = setTimeout(() => mine === opening && !isSame && showEmpty([], words("opening")), 250);
   for (let first = true; ; first = false) {
@@ -165,7 +168,7 @@ async function takeUp(path, again = false, why = "", at = "") {
     if (mine !== opening) return;
     if (answer?.waiting) { showEmpty([], answer.waiting); await new Promise((done) => setTimeout(done, 400)); continue; }
     if (!answer || answer.error) { say(answer?.error ?? words("unreachable"), "error"); if (state.info) showBody(); else start({ stay: true }); return; }
-    await opened(answer, places);
+    await opened(answer, { path, ...places });
     if (mine === opening) headedFor = "";
     return;
   }
@@ -177,7 +180,7 @@ function namesOf(ids) {
   return rows.every(Boolean) ? rows.map((row) => row.name) : [];
 }
 
-async function opened(answer, { name = "", why = "", at = 0, names = [], scroll = 0 }) {
+async function opened(answer, { path, name = "", why = "", at = 0, names = [], scroll = 0 }) {
   const same = state.folder === answer.folder;
   Object.assign(state, { folder: answer.folder, info: answer, version: answer.version, at: 0, anchor: 0, line: 0 });
   const picked = same ? state.pickedNames : JSON.parse(sessionStorage.getItem(pickedPlace(answer.folder)) ?? "[]");
@@ -190,28 +193,34 @@ async function opened(answer, { name = "", why = "", at = 0, names = [], scroll 
   tiles.clear();
   if (!same) { state.filter = kept("folder", "") === answer.folder ? kept("filter", "") : ""; }
   keep("folder", answer.folder);
-  root.querySelector("#captions-folder").value = answer.folder;
+  const box = root.querySelector("#captions-folder");
+  // Another folder may be typed already.
+  const isTyped = document.activeElement === box && box.value.trim() !== path;
+  if (!isTyped) box.value = answer.folder;
   root.querySelector("#captions-filter").value = state.filter;
   showBody();
-  const left = JSON.parse(kept("unsaved", "null"));
+  const left = stored(answer.folder, same);
   unsaved.clear();
+  savedIn.clear();
   if (why || answer.notes.length) say([why, ...answer.notes].filter(Boolean).join("\n"), "warning");
   const busy = typing({ target: document.activeElement ?? document.body });
-  if (!busy || busy.id === "captions-folder") part("grid").focus({ preventScroll: true });
+  // Where the same folder is read again, focus stays where it is.
+  if (busy ? busy === box && !isTyped : !same || !root.contains(document.activeElement)) part("grid").focus({ preventScroll: true });
   took(answer);
-  if (picked.length) {
-    const found = await ask("find", { names: picked });
-    state.picked = found?.ids && Object.keys(found.ids).length ? new Set(Object.values(found.ids)) : null;
-  }
-  await look({ stay: false });
-  await goToNames(name, names, { at, scroll });
-  await takeUpUnsaved(left);
+  // Another folder may be open by the time that one of these is answered.
+  const isOpen = () => answer === state.info;
+  const found = picked.length ? await ask("find", { names: picked }) : null;
+  if (isOpen()) state.picked = found?.ids && Object.keys(found.ids).length ? new Set(Object.values(found.ids)) : null;
+  if (isOpen()) await look({ stay: false });
+  if (isOpen()) await goToNames(name, names, { at, scroll });
+  if (isOpen()) await takeUpUnsaved(left);
 }
 
 // Back to where one was, by name: rows have other numbers. A picture that is gone leaves its place to the next.
 async function goToNames(name, names, { at, scroll }) {
+  const { info } = state;
   const found = name ? await ask("find", { names: [name, ...names] }) : null;
-  if (!found?.ids) return;
+  if (!found?.ids || info !== state.info) return;
   const place = state.ids.indexOf(found.ids[name] ?? -1);
   const shown = new Set(state.ids);
   part("grid").scrollTop = scroll;
@@ -222,9 +231,16 @@ async function goToNames(name, names, { at, scroll }) {
 
 // What an earlier page could not save is saved now, unless the file has changed since.
 async function takeUpUnsaved(left) {
-  if (left?.folder !== state.folder || !left.items.length) return;
-  const found = await ask("find", { names: left.items.map((item) => item.name) });
-  for (const item of left.items) if (found?.ids?.[item.name] !== undefined && !unsaved.has(found.ids[item.name])) unsaved.set(found.ids[item.name], { ...item, row: found.ids[item.name] });
+  const items = left.flatMap((each) => each.items);
+  if (!items.length) return;
+  const { info } = state;
+  const ids = (await ask("find", { names: items.map(({ name }) => name) }))?.ids;
+  if (!ids || info !== state.info) return;
+  for (const item of items) if (ids[item.name] !== undefined && !unsaved.has(ids[item.name])) unsaved.set(ids[item.name], { ...item, row: ids[item.name] });
+  const gone = items.filter(({ name }) => ids[name] === undefined);
+  if (gone.length) say(gone.map(({ name, text }) => `${words("picture_gone", { name })}\n${text}`).join("\n"), "warning");
+  storeUnsaved();
+  for (const { place } of left) if (!place.startsWith(UNSAVED + tabName)) localStorage.removeItem(place);
   await save();
 }
 
@@ -232,8 +248,6 @@ async function takeUpUnsaved(left) {
 const seenIds = () => [...state.ids.subarray(...inSight()), currentId()].filter((id) => id !== null);
 
 // Once in a while: has something changed outside, or in another tab?
-const tabName = sessionStorage.getItem("athanor.tab") ?? Math.random().toString(36).slice(2);
-sessionStorage.setItem("athanor.tab", tabName);
 let isPolling = false;
 let noted = "";
 async function poll() {
@@ -266,9 +280,13 @@ async function start({ stay = false } = {}) {
   else { drawGrid(); poll(); refreshTags(); }
 }
 
-async function pasteInto(text) {
-  const clean = text.replace(/\s*\r?\n\s*/g, ", ").trim();
-  if (clean) await addTags(clean);
+const pasteInto = (text) => addTags(linesAsTags(text));
+
+// What is being typed into a tag belongs to the caption, too.
+function leave() {
+  const { activeElement } = document;
+  if (activeElement?.matches(".chip-input")) activeElement.blur();
+  save();
 }
 
 const typing = (event) => event.target.closest("input, textarea, select, [contenteditable]");
@@ -277,11 +295,12 @@ function pageKey(event) {
   if (event.defaultPrevented || event.isComposing || document.body.dataset.page !== "captions" || !state.info || document.querySelector("dialog[open]")) return;
   const command = (event.ctrlKey || event.metaKey) && !event.altKey;
   const busy = typing(event);
-  const empty = !busy || (busy.matches("input") && !busy.value);
-  if (command && empty && !event.shiftKey && event.key === "z") travel("undo");
-  else if (command && empty && (event.key === "y" || (event.shiftKey && event.key.toLowerCase() === "z"))) travel("redo");
-  else if (command && event.key === "s") save();
-  else if (root.classList.contains("is-large") && !busy && !event.target.closest(".chip") && LARGE_KEYS[event.key]) LARGE_KEYS[event.key]();
+  const empty = !busy || busy.matches("select, [type=checkbox]") || (busy.matches("input") && !busy.value);
+  const key = keyOf(event);
+  if (command && empty && !event.shiftKey && key === "z") travel("undo");
+  else if (command && empty && (key === "y" || (event.shiftKey && key === "z"))) travel("redo");
+  else if (command && key === "s") save();
+  else if (root.classList.contains("is-large") && !busy && !command && !event.altKey && !event.target.closest(".chip") && LARGE_KEYS[key]) LARGE_KEYS[key]();
   else if (event.altKey && (event.key === "PageDown" || event.key === "PageUp") && !event.ctrlKey) {
     const field = busy?.id;
     go(state.at + (event.key === "PageDown" ? 1 : -1));
@@ -298,8 +317,8 @@ const { signal: whileShown } = window.athanorCaptions;
 document.addEventListener("athanor:shown", (event) => event.detail.page === "captions" && start(), { signal: whileShown });
 document.addEventListener("athanor:captions", (event) => openFolder(event.detail.folder), { signal: whileShown });
 document.addEventListener("keydown", pageKey, { signal: whileShown });
-document.addEventListener("visibilitychange", () => (document.hidden ? save() : poll()), { signal: whileShown });
-addEventListener("beforeunload", () => { if (unsaved.size) storeUnsaved(); save(); }, { signal: whileShown });
+document.addEventListener("visibilitychange", () => (document.hidden ? leave() : poll()), { signal: whileShown });
+for (const name of ["beforeunload", "pagehide"]) addEventListener(name, leave, { signal: whileShown });
 root.addEventListener("copy", (event) => {
   const row = currentRow();
   if (typing(event) || !row || String(getSelection())) return;

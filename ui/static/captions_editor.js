@@ -3,24 +3,24 @@ const splitTags = (text) => text.split(",").map((tag) => tag.trim()).filter(Bool
 // Commas of Chinese keyboards part what is typed, too; and while such a keyboard composes a word, its keys are its own.
 const COMMA = /[,\uff0c]/;
 const typedTags = (text) => splitTags(text.replaceAll("\uff0c", ","));
+const linesAsTags = (text) => text.split(/\r?\n/).map((line) => line.trim().replace(/[,\uff0c]+$/, "")).filter(Boolean).join(", ");
 const joinTags = (tags, like) => tags.join(like.includes(",") && !like.includes(", ") ? "," : ", ");
 const captionLines = (row) => row.text.split(/\r?\n/);
 const currentLine = (row) => captionLines(row)[state.line] ?? "";
 const sameTag = (a, b) => a.toLowerCase().replaceAll("_", " ") === b.toLowerCase().replaceAll("_", " ");
 
-// Puts a caption into its line of the file; the other lines stay as they are.
-function setLine(text, soon = false) {
-  const row = currentRow();
-  const lines = captionLines(row);
+// Puts a caption into its line of the file; the other lines stay as they are, as they were `known` to the user.
+function setLine(text, known = currentRow().text) {
+  const lines = known.split(/\r?\n/);
   lines[state.line] = text;
-  editRow(row.id, lines.join("\n"));
-  if (soon) saveSoon();
-  else save();
+  const whole = lines.join("\n");
+  editRow(currentId(), whole, known);
+  return whole;
 }
 
 function setTags(tags, focus = null) {
-  const row = currentRow();
-  setLine(joinTags(tags, currentLine(row)));
+  setLine(joinTags(tags, currentLine(currentRow())));
+  save();
   drawEditor(true);
   drawGrid();
   if (focus !== null) (part("editor").querySelectorAll(".chip")[Math.min(focus, tags.length - 1)] ?? part("editor").querySelector("#captions-add"))?.focus();
@@ -30,7 +30,8 @@ function setTags(tags, focus = null) {
 async function addTags(typed) {
   const tags = typedTags(typed);
   if (!tags.length) return;
-  const row = currentRow();
+  const row = currentRow() ?? (await shownRow());
+  if (!row) return;
   if (state.selected.size > 1) return changeMany("add", { tags: tags.join(", "), position: "end" });
   const have = splitTags(currentLine(row));
   const fresh = tags.filter((tag, at) => !have.some((other) => sameTag(other, tag)) && tags.indexOf(tag) === at);
@@ -64,25 +65,35 @@ function chipNode(tag, at, { count = null, total = null, fact = currentRow()?.fa
     el("button", { type: "button", class: "chip-remove", tabindex: "-1", title: words("remove_tag", { tag }), "aria-label": words("remove_tag", { tag }) }, "\u00d7"));
 }
 
+// The tags of the caption as it is now, and the place of a chip's tag in it: others may have changed it since it was
+// drawn. Behind all where the tag is gone.
+function placeOf(chip) {
+  const tags = splitTags(currentLine(currentRow()));
+  const { tag } = chip.dataset;
+  const drawnAt = Number(chip.dataset.at);
+  const at = tags[drawnAt] === tag ? drawnAt : tags.indexOf(tag);
+  return { tags, at: at < 0 ? tags.length : at };
+}
+
 // A misspelt tag becomes what was probably meant.
 function takeHint(chip, hint) {
-  const at = Number(chip.dataset.at);
-  const tags = splitTags(currentLine(currentRow()));
+  const { tags, at } = placeOf(chip);
   const fresh = tags.some((tag) => sameTag(tag, hint)) ? [] : [hint];
   setTags([...tags.slice(0, at), ...fresh, ...tags.slice(at + 1)], at);
 }
 
 function editChip(chip) {
-  const at = Number(chip.dataset.at);
-  const tags = splitTags(currentLine(currentRow()));
+  const { tag } = chip.dataset;
   const done = (take) => {
     if (!input.isConnected || input.dataset.done) return;
     input.dataset.done = "1";
     const fresh = typedTags(input.value);
-    if (take && (fresh.length !== 1 || fresh[0] !== tags[at])) setTags([...tags.slice(0, at), ...fresh, ...tags.slice(at + 1)], at);
-    else { drawEditor(true); part("editor").querySelectorAll(".chip")[at]?.focus(); }
+    if (!take || (fresh.length === 1 && fresh[0] === tag)) { drawEditor(true); part("editor").querySelectorAll(".chip")[chip.dataset.at]?.focus(); return; }
+    if (state.selected.size > 1) return changeMany("merge", { tags: [tag], into: fresh.join(", ") });
+    const { tags, at } = placeOf(chip);
+    setTags([...tags.slice(0, at), ...fresh, ...tags.slice(at + 1)], at);
   };
-  const input = el("input", { class: "chip-input", value: tags[at], "aria-label": words("edit_tag"), spellcheck: "false", onblur: () => done(true), onkeydown: (event) => {
+  const input = el("input", { class: "chip-input", value: tag, "aria-label": words("edit_tag"), spellcheck: "false", onblur: () => done(true), onkeydown: (event) => {
     if (event.isComposing) return;
     if (event.key === "Enter") done(true);
     else if (event.key === "Escape") done(false);
@@ -90,19 +101,23 @@ function editChip(chip) {
     event.preventDefault();
     event.stopPropagation();
   } });
-  input.size = Math.max(4, tags[at].length);
+  input.size = Math.max(4, tag.length);
   chip.replaceChildren(input);
   chip.draggable = false;
   input.focus();
   input.select();
 }
 
-const removeChip = (chip) => (state.selected.size > 1 ? changeMany("merge", { tags: [chip.dataset.tag], into: "" }) : setTags(splitTags(currentLine(currentRow())).filter((_, at) => at !== Number(chip.dataset.at)), Number(chip.dataset.at)));
+function removeChip(chip) {
+  if (state.selected.size > 1) return changeMany("merge", { tags: [chip.dataset.tag], into: "" });
+  const { tags, at } = placeOf(chip);
+  return setTags(tags.toSpliced(at, 1), at);
+}
 
-function moveChip(from, to) {
-  const tags = splitTags(currentLine(currentRow()));
-  const place = Math.min(Math.max(to, 0), tags.length - 1);
-  tags.splice(place, 0, ...tags.splice(from, 1));
+function moveChip(chip, step) {
+  const { tags, at } = placeOf(chip);
+  const place = Math.min(Math.max(at + step, 0), tags.length - 1);
+  tags.splice(place, 0, ...tags.splice(at, 1));
   setTags(tags, place);
 }
 
@@ -113,10 +128,11 @@ function chipKey(event) {
   const chips = [...chip.parentElement.children];
   const one = state.selected.size < 2;
   const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e6, End: 1e6 }[event.key];
-  if (step && event.altKey && one) moveChip(at, at + step);
+  if (step && event.altKey && one) moveChip(chip, step);
   else if (step && !event.altKey) chips[Math.min(Math.max(at + step, 0), chips.length - 1)].focus();
   else if (event.key === "Delete" || event.key === "Backspace") removeChip(chip);
-  else if ((event.key === "Enter" || event.key === "F2") && one) editChip(chip);
+  else if (event.key === "Enter" || event.key === "F2") editChip(chip);
+  else if (keyOf(event) === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) filterBy(chip.dataset.tag, event.shiftKey);
   else if (event.key === "F7" && one) chip.querySelector(".chip-hint")?.click();
   else return;
   event.preventDefault();
@@ -138,19 +154,29 @@ function drop(event) {
   event.preventDefault();
   const target = part("editor").querySelector(".drop-before, .drop-after");
   if (!target || !dragged) return;
-  const from = Number(dragged.dataset.at);
-  let to = Number(target.dataset.at) + (target.classList.contains("drop-after") ? 1 : 0);
-  if (to > from) to -= 1;
+  const from = placeOf(dragged).at;
+  const to = placeOf(target).at + (target.classList.contains("drop-after") ? 1 : 0);
+  const chip = dragged;
   dragged = null;
-  moveChip(from, to);
+  moveChip(chip, (to > from ? to - 1 : to) - from);
 }
 
 function chipList(nodes) {
-  return el("ul", { class: "chips", "aria-label": words("tags"), onkeydown: chipKey,
-    onclick: (event) => { const chip = event.target.closest(".chip"); if (chip && event.target.closest(".chip-remove")) removeChip(chip); },
-    ondblclick: (event) => { const chip = event.target.closest(".chip"); if (chip && state.selected.size < 2 && !event.target.closest("input, .chip-remove")) editChip(chip); },
+  return el("ul", { class: "chips", "data-rove": ".chip", "aria-label": words("tags"), onkeydown: chipKey,
+    onclick: (event) => { const chip = event.target.closest(".chip"); if (chip && event.target.closest(".chip-remove")) removeChip(chip); else if (chip && (event.ctrlKey || event.metaKey)) filterBy(chip.dataset.tag, event.shiftKey); },
+    ondblclick: (event) => { const chip = event.target.closest(".chip"); if (chip && !event.target.closest("input, .chip-remove")) editChip(chip); },
     ondragstart: (event) => { dragged = event.target.closest(".chip"); event.dataTransfer.effectAllowed = "move"; event.dataTransfer.setData("text/plain", dragged?.dataset.tag ?? ""); },
     ondragover: dragOver, ondrop: drop, ondragend: () => { dragged = null; drawEditor(true); } }, ...nodes);
+}
+
+// Lines that are pasted into a box of one line are tags.
+function pasteLines(event) {
+  const text = event.clipboardData.getData("text/plain");
+  if (!/[\r\n]/.test(text)) return;
+  event.preventDefault();
+  const input = event.target;
+  input.setRangeText(linesAsTags(text), input.selectionStart, input.selectionEnd, "end");
+  input.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 // Below the box, or above it where there is more room.
@@ -165,11 +191,11 @@ function placeList(input, list) {
 
 // The box that adds a tag, with what the server thinks is meant.
 function suggesting(input, taken) {
-  const list = el("ul", { class: "suggestions", role: "listbox", id: input.id + "-list", hidden: true });
+  const list = el("ul", { class: "suggestions", role: "listbox", id: input.id + "-list", "aria-label": input.getAttribute("aria-label"), hidden: true });
   let at = -1;
   let ticket = 0;
   const shown = () => [...list.children];
-  const hide = () => { ticket += 1; list.hidden = true; at = -1; input.setAttribute("aria-expanded", "false"); };
+  const hide = () => { ticket += 1; list.hidden = true; at = -1; input.setAttribute("aria-expanded", "false"); input.removeAttribute("aria-activedescendant"); };
   const mark = (position) => {
     at = position;
     shown().forEach((node, index) => node.setAttribute("aria-selected", index === at));
@@ -194,6 +220,7 @@ function suggesting(input, taken) {
     mark(-1);
   });
   input.setAttribute("role", "combobox");
+  input.setAttribute("aria-expanded", "false");
   input.setAttribute("aria-autocomplete", "list");
   input.setAttribute("aria-controls", list.id);
   input.setAttribute("autocomplete", "off");
@@ -214,12 +241,14 @@ function suggesting(input, taken) {
   return el("div", { class: "suggesting" }, input, list);
 }
 
+const TYPED = "athanor.captions.typed";
 function addBox() {
   const label = words(state.selected.size > 1 ? "add_to_selected" : "add_tag");
-  const input = el("input", { id: "captions-add", class: "data-search", type: "text", spellcheck: "false", placeholder: label, "aria-label": label });
-  const box = suggesting(input, async (text) => { input.value = ""; await addTags(text); part("editor").querySelector("#captions-add")?.focus(); });
+  // What is typed and not added yet stays when one goes to another picture, or away.
+  const input = el("input", { id: "captions-add", class: "data-search", type: "text", spellcheck: "false", placeholder: label, "aria-label": label, value: sessionStorage.getItem(TYPED) ?? "", onpaste: pasteLines, oninput: () => sessionStorage.setItem(TYPED, input.value) });
+  const box = suggesting(input, async (text) => { input.value = ""; sessionStorage.removeItem(TYPED); await addTags(text); part("editor").querySelector("#captions-add")?.focus(); });
   input.addEventListener("keydown", (event) => {
-    if (event.isComposing) return;
+    if (event.isComposing || event.defaultPrevented) return;
     if (event.key === "Backspace" && !input.value) part("editor").querySelector(".chip:last-child")?.focus();
     else if (event.key === "Escape") part("grid").focus();
     else return;
@@ -230,11 +259,22 @@ function addBox() {
 
 function textBox(row) {
   const box = el("textarea", { id: "captions-text", rows: 8, "aria-label": words("caption"), spellcheck: "true", oninput: () => {
-    setLine(box.value.replace(/\r?\n/g, " "), true);
+    box.known = setLine(box.value.replace(/\r?\n/g, " "), box.known);
+    saveSoon();
     part("tokens")?.classList.add("is-old");
   }, onblur: () => save(), onkeydown: (event) => event.key === "Escape" && !event.isComposing && part("grid").focus() });
   box.value = currentLine(row);
+  box.known = row.text;
   return box;
+}
+
+// What others wrote while one only reads comes into the box; never under a hand that types.
+function refreshText(box, row) {
+  if (box.known === row.text || unsaved.has(row.id) || box.value !== (box.known.split(/\r?\n/)[state.line] ?? "")) return;
+  const { selectionStart, selectionEnd } = box;
+  box.value = currentLine(row);
+  box.known = row.text;
+  box.setSelectionRange(selectionStart, selectionEnd);
 }
 
 function linesNode(row) {
@@ -302,7 +342,7 @@ function drawEditor(force = false) {
   const key = JSON.stringify([state.folder, isMany ? [...state.selected].slice(0, 50).concat(state.selected.size, state.version) : row, state.line, state.mode, state.highlight, root.classList.contains("is-large"), row && state.conflicts.get(row.id)]);
   if (!force && (key === drawn || dragged)) return; // what is dragged must not be taken away under the pointer
   const typing = box.contains(document.activeElement) && document.activeElement.matches("input, textarea") ? document.activeElement : null;
-  if (!force && typing && box.dataset.row === String(isMany ? "many" : currentId()) && (typing.value || typing.matches("textarea, .chip-input"))) return showTokens(row);
+  if (!force && typing && box.dataset.row === String(isMany ? "many" : currentId()) && (typing.value || typing.matches("textarea, .chip-input"))) return refreshTyped(typing, row, isMany);
   drawn = key;
   const chip = box.contains(document.activeElement) && !typing ? document.activeElement.closest(".chip")?.dataset.at : undefined;
   const tool = box.contains(document.activeElement) ? document.activeElement.dataset.tool : undefined;
@@ -314,12 +354,21 @@ function drawEditor(force = false) {
   if (tool) box.querySelector(`[data-tool="${tool}"]`)?.focus();
 }
 
+// While one types, only what is around it is drawn anew.
+function refreshTyped(typing, row, isMany) {
+  if (row && typing.id === "captions-text") refreshText(typing, row);
+  if (row && typing.id === "captions-add" && !isMany) part("editor").querySelector(".chips").replaceWith(tagChips(row));
+  showTokens(row);
+}
+
 function showTokens(row) {
   const node = part("tokens");
   if (!node || !row) return;
   node.textContent = words("tokens", { num: many(row.tokens), limit: many(row.limit) });
   node.className = "caption-tokens" + (row.tokens > row.limit ? " is-over" : "");
 }
+
+const tagChips = (row) => chipList(splitTags(currentLine(row)).map((tag, at) => chipNode(tag, at)));
 
 function oneNode(row) {
   const large = root.classList.contains("is-large");
@@ -330,8 +379,7 @@ function oneNode(row) {
   const picture = old?.firstElementChild.getAttribute("src") === source ? old
     : el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name, onerror: (event) => { const frame = event.target.parentElement; frame?.classList.add("is-broken"); frame?.setAttribute("data-problem", words("picture_unreadable")); } }));
   layMask(picture, row, large);
-  const tags = splitTags(currentLine(row));
-  const editor = state.mode === "text" ? [textBox(row)] : [chipList(tags.map((tag, at) => chipNode(tag, at))), addBox()];
+  const editor = state.mode === "text" ? [textBox(row)] : [tagChips(row), addBox()];
   setTimeout(() => showTokens(currentRow()));
   return [
     el("header", { class: "caption-head" }, el("strong", { title: row.path }, row.name), el("small", {}, `${row.width} \u00d7 ${row.height}`), el("span", { class: "spacer" }),
@@ -347,7 +395,7 @@ async function manyNode(box) {
   const mine = ++manyTicket;
   const total = state.selected.size;
   const answer = await ask("common", { ids: toText(state.selected) });
-  if (!answer || answer.error || mine !== manyTicket || state.selected.size !== total) return;
+  if (!answer || answer.error || mine !== manyTicket || state.selected.size !== total || box.querySelector(".chip-input:not([data-done])")) return;
   const hadFocus = document.activeElement?.id === "captions-add";
   const strip = [...state.selected].slice(0, 8).map((id) => state.rows.get(id)).filter(Boolean);
   box.replaceChildren(

@@ -51,6 +51,7 @@ function drawGrid() {
   for (let position = first; position < last; position += 1) drawTile(position);
   const active = tiles.get(state.at);
   if (active) box.setAttribute("aria-activedescendant", active.node.id);
+  else box.removeAttribute("aria-activedescendant");
   loadPictures();
   const [from, to] = inSight(box.clientHeight);
   want([...state.ids.subarray(from, to)]);
@@ -78,17 +79,18 @@ function drawTile(position) {
   const [name, text] = node.querySelectorAll("small");
   name.textContent = row.name;
   text.textContent = row.text.trim() || words("no_caption");
-  node.title = `${row.name}\n${row.text}`;
   node.classList.toggle("is-untagged", !row.text.trim());
   node.classList.toggle("is-conflict", state.conflicts.has(id));
   markTile(node, row);
   node.querySelector("b").textContent = row.tokens > row.limit ? `${row.tokens}` : "";
-  node.querySelector("b").title = words("tokens.over", { num: row.tokens, limit: row.limit });
+  node.querySelector("b").ariaLabel = words("tokens.over", { num: row.tokens, limit: row.limit });
 }
 
 function makeTile(id, position) {
   const node = el("div", { class: "caption-tile", role: "option", id: `caption-tile-${id}`, "data-id": id, "aria-posinset": position + 1, "aria-setsize": state.ids.length },
-    el("img", { alt: "", draggable: "false" }), el("i", { class: "tile-check", "aria-hidden": "true" }, "\u2713"), el("b", { class: "tile-tokens" }), el("span", { class: "tile-marks" }), el("small", { class: "tile-name" }), el("small", { class: "tile-text" }));
+    el("img", { alt: "", draggable: "false" }), el("i", { class: "tile-check", "aria-hidden": "true" }, "\u2713"), el("small", { class: "tile-name" }), el("small", { class: "tile-text" }), el("b", { class: "tile-tokens", role: "img" }), el("span", { class: "tile-marks" }));
+  // A reader has the name from what is in it: the caption, its tokens, the marks. Only a pointer needs it in a box.
+  node.addEventListener("pointerenter", () => { const row = state.rows.get(id); if (row) node.title = `${row.name}\n${row.text}`; });
   const picture = node.querySelector("img");
   picture.addEventListener("error", () => picture.hasAttribute("src") && node.classList.add("is-broken"));
   picture.addEventListener("load", () => node.classList.remove("is-broken"));
@@ -155,9 +157,26 @@ function clickTile(event) {
     // The first Ctrl+click takes the current picture along.
     if (adding && !state.selected.size && position !== state.at) state.selected.add(currentId());
     toggle(position);
+    // Where one is left, it is the one that is shown.
+    const [last] = state.selected;
+    if (state.selected.size === 1 && last !== currentId()) go(state.ids.indexOf(last), { hold: true });
   } else if (event.shiftKey) { if (adding) selectRange(state.anchor, position, true); go(position, { extend: !adding, hold: adding }); }
   else { go(position); if (matchMedia("(max-width: 760px)").matches) showPane("side"); }
   part("grid").focus({ preventScroll: true });
+}
+
+// Goes to the next shown picture without a caption, or to the one before; behind the last from the first again.
+async function goToUntagged(step) {
+  await save();
+  const answer = await ask("view", { filter: "untagged", sort: "name" });
+  if (!answer?.ids) return;
+  const untagged = new Set(toNumbers(answer.ids));
+  const num = state.ids.length;
+  for (let far = 1; far <= num; far += 1) {
+    const position = (state.at + step * far + num) % num;
+    if (untagged.has(state.ids[position])) return go(position);
+  }
+  say(words("untagged.none"));
 }
 
 const perScreen = () => Math.max(1, Math.floor(part("grid").clientHeight / (layout.height + GAP))) * layout.columns;
@@ -167,21 +186,23 @@ const STEPS = {
 };
 function gridKey(event) {
   const command = event.ctrlKey || event.metaKey;
+  const plain = command || event.altKey ? "" : keyOf(event);
   if (STEPS[event.key] && !event.altKey) go(state.at + STEPS[event.key](), { extend: event.shiftKey, hold: command });
   else if (event.key === " ") toggle(state.at);
-  else if (event.key === "a" && command) selectAll();
+  else if (command && keyOf(event) === "a") selectAll();
   else if (event.key === "Escape") { if (root.classList.contains("is-large")) showLarge(false); else selectAll(false); }
   else if (event.key === "Enter") focusEditor();
-  else if (event.key === "v" && !command) showLarge(!root.classList.contains("is-large"));
-  else if (event.key === "t" && !command) setMode(state.mode === "tags" ? "text" : "tags");
-  else if (event.key === "s" && !command) pick();
-  else if (event.key === "b" && !command) { showTab("batch"); root.querySelector("#captions-operation").focus(); }
+  else if (plain === "v") showLarge(!root.classList.contains("is-large"));
+  else if (plain === "t") setMode(state.mode === "tags" ? "text" : "tags");
+  else if (plain === "s") pick();
+  else if (plain === "n") goToUntagged(event.shiftKey ? -1 : 1);
+  else if (plain === "b") { showTab("batch"); showPane("side"); root.querySelector("#captions-operation").focus(); }
   else return;
   event.preventDefault();
 }
 
 function gridNode() {
-  const box = el("div", { class: "captions-grid", role: "listbox", tabindex: "0", id: "captions-grid", "aria-multiselectable": "true", "aria-label": words("grid"), "data-part": "grid", onclick: clickTile, onkeydown: gridKey },
+  const box = el("div", { class: "captions-grid", role: "listbox", tabindex: "0", id: "captions-grid", "data-focus-home": true, "aria-multiselectable": "true", "aria-label": words("grid"), "data-part": "grid", onclick: clickTile, onkeydown: gridKey },
     el("div", { class: "grid-space", "data-part": "space" }),
     el("p", { class: "quiet grid-none", "data-part": "none", hidden: true }));
   let isDrawing = false;
