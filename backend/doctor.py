@@ -81,10 +81,10 @@ def run(command: list[str], *, seconds: float) -> str:
 
 def total_memory() -> int:
     """Return the machine's memory in bytes; 0 when the system does not tell."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         status = (ctypes.c_ulonglong * 8)()
         ctypes.cast(status, ctypes.POINTER(ctypes.c_ulong))[0] = ctypes.sizeof(status)
-        ctypes.windll.kernel32.GlobalMemoryStatusEx(status)  # type: ignore[attr-defined]
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(status)
         return int(status[1])
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
