@@ -4,8 +4,9 @@
 
 Terms: `tag:` a whole tag; `caption:` somewhere in the caption; `name:` and `path:` of the picture, somewhere in it, or
 all of it when there are * or ? in the term; a word alone is looked for in captions and paths. Numbers, with = != < > <=
->=: `tags:`, `tokens:`, `chars:`, `lines:`, `width:`, `height:`, `size:` (the shorter side), `aspect:` (width to height,
-also as 16:9), `score:`, `rating:` (1 to 5, 0: none), `rarest:` (in how many captions the rarest tag of this one is).
+>=, after a colon or not: `tags:`, `tokens:`, `chars:`, `lines:`, `width:`, `height:`, `size:` (the shorter side),
+`aspect:` (width to height, also as 16:9), `score:`, `rating:` (1 to 5, 0: none), `rarest:` (in how many captions the
+rarest tag of this one is).
 `similar:` a picture. Between terms: `and` (or nothing, or a comma), `or`, `not`, brackets; also & | and - or !
 directly before what is not wanted. In quotes blanks, commas and brackets mean themselves; * and ? do behind a
 backslash. Large and small letters are the same. Alone stand:
@@ -45,6 +46,8 @@ OPERATORS = {"==": "=", "≥": ">=", "≤": "<=", "≠": "!=", "": "="}
 # What Chinese keyboards write, read as what is meant; of the same length, so that places stay.
 TYPED = str.maketrans("：（）“”＞＜＝！，、", ':()""><=!,,')
 KEY = re.compile(r"([A-Za-z_]+):")
+# A number is compared without a colon, too: tags > 10.
+COMPARED = re.compile(rf"({'|'.join(sorted(NUMBER_KEYS))})(?=\s*(?:[<>=≥≤≠]|!=)+\s*-?\d)", re.IGNORECASE)
 NUMBER = re.compile(
     r"\s*(?P<operator>>=|<=|!=|==|=|>|<|≥|≤|≠|)\s*(?P<number>-?\d+(?:\.\d+)?)(?:\s?[:/x×]\s?(?P<by>\d+(?:\.\d+)?))?"
     r"(?=[\s(),]|$)"
@@ -223,6 +226,9 @@ class _Parser:
 
     def _term(self) -> Node:
         start = self.at
+        if compared := COMPARED.match(self.typed, self.at):
+            self.at = compared.end()
+            return self._number(compared[1].lower(), start)
         key = KEY.match(self.typed, self.at)
         if key is None:
             return self._alone()
@@ -336,7 +342,8 @@ class _Parser:
 
 def _quoted(pattern: str) -> str:
     """Return a pattern as it can stand in a filter."""
-    is_plain = BARE.fullmatch(pattern.translate(TYPED)) and pattern.lower() not in WORDS | FLAGS
+    typed = pattern.translate(TYPED)
+    is_plain = BARE.fullmatch(typed) and pattern.lower() not in WORDS | FLAGS and not COMPARED.match(typed)
     return pattern if is_plain else '"' + pattern.replace('"', '\\"').translate(CURLY) + '"'
 
 
