@@ -69,3 +69,17 @@ def test_what_is_seen_is_looked_at_for_changes_from_outside(page: Page, pictures
     tile = page.locator(".caption-tile", has_text="03.jpg").locator(".tile-text")
     expect(tile).to_have_text("theirs, in place")
     expect(page.locator(".caption-editor .chip > span").first).to_have_text("theirs")
+
+
+def test_a_caption_that_has_to_become_utf_8_is_told(page: Page, pictures: Path) -> None:
+    (pictures / "02.txt").write_bytes("長い髪, 笑顔".encode("cp932"))
+    page.locator(".caption-tile", has_text="02.jpg").click()
+    chips = page.locator(".caption-editor .chip > span")
+    expect(chips).to_have_text(["長い髪", "笑顔"])
+    page.keyboard.press("Enter")
+    page.keyboard.type("한국")
+    page.keyboard.press("Enter")
+    expect(chips).to_have_count(3)
+    saved(page)
+    expect(page.locator(".captions-note")).to_contain_text("02.txt is written in UTF-8 from now on")
+    assert (pictures / "02.txt").read_text(encoding="utf-8") == "長い髪, 笑顔, 한국"
