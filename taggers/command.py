@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -122,6 +123,8 @@ def _preview(config: TaggingConfig, language: str) -> int:
     from taggers.kinds import get, load
 
     check(config)
+    if config.gpu_ids:  # a run is started with it
+        os.environ["CUDA_VISIBLE_DEVICES"] = config.gpu_ids
     files = get(config.model, _downloading(language))
     print(translate("cli.phase.loading", language), flush=True)
     tagger = load(files, config)

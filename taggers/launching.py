@@ -10,6 +10,7 @@ from pathlib import Path
 from backend.config import paths
 from backend.config.presets import write_text
 from backend.config.problems import UserError
+from backend.data.images import EXTENSIONS
 from backend.runs.layout import RunFolder, create_run
 from taggers import files, masks, models
 from taggers.config import TABLE, TaggingConfig, absolute, load, to_toml
@@ -75,6 +76,8 @@ def check(config: TaggingConfig) -> None:
         if not paths.resolve(folder).is_dir():
             raise UserError("tagging_folder_missing", f"{TABLE}.folders", value=folder)
     make_rules(config)
+    if config.output == "txt" and config.caption_extension.lower() in EXTENSIONS:
+        raise UserError("tagging_over_pictures", f"{TABLE}.caption_extension", value=config.caption_extension)
     row = models.find(config.model)
     if row is None and not paths.resolve(config.model).exists():
         files.row_of(config.model)

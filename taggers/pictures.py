@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def find(config: TaggingConfig) -> list[Picture]:
             raise _none_in(folder, recursive=config.recursive)
     if not config.pictures:
         return list(found.values())
-    wanted = set(config.pictures)
+    wanted = set(_wanted(config))
     chosen = [picture for picture in found.values() if picture.name in wanted]
     if not chosen:
         raise UserError("tagging_pictures_gone", f"{TABLE}.pictures", num=len(wanted), name=config.pictures[0])
@@ -49,7 +50,12 @@ def find(config: TaggingConfig) -> list[Picture]:
 def gone(config: TaggingConfig, found: Sequence[Picture]) -> list[str]:
     """Return the names that are asked for and were not found."""
     there = {picture.name for picture in found}
-    return [name for name in config.pictures if name not in there]
+    return [name for name in _wanted(config) if name not in there]
+
+
+def _wanted(config: TaggingConfig) -> list[str]:
+    """Return the names that are asked for; on Windows people write them with backslashes."""
+    return [name.replace(os.sep, "/") for name in config.pictures]
 
 
 def _none_in(folder: str, *, recursive: bool) -> UserError:

@@ -227,3 +227,13 @@ def test_a_folder_that_cannot_be_written_to_is_refused_at_once(
         make_run(folder)
     assert caught.value.problem.code == "file_unwritable" and caught.value.problem.path == "tagging.folders"
     make_run(folder, dry_run=True)
+
+
+@pytest.mark.parametrize("ending", [".png", "JPG", ".webp"])
+def test_captions_are_not_written_over_pictures(
+    make_run: Callable[..., RunFolder], make_pictures: MakePictures, ending: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        make_run(make_pictures(), caption_extension=ending, on_existing="overwrite")
+    assert caught.value.problem.code == "tagging_over_pictures"
+    assert caught.value.problem.path == "tagging.caption_extension"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -398,3 +399,12 @@ def test_pictures_of_kinds_that_cannot_be_read_are_named(tmp_path: Path) -> None
         pictures.find(TaggingConfig(folders=[str(folder)]))
     assert caught.value.problem.code == "tagging_folder_foreign"
     assert caught.value.problem.params["endings"] == ".heic, .jxl"
+
+
+def test_names_of_pictures_may_be_written_as_windows_does(
+    make_pictures: MakePictures,
+) -> None:
+    folder = make_pictures(sub__a=1, sub__b=2)
+    config = TaggingConfig(folders=[str(folder)], pictures=[os.path.join("sub", "a.png")])  # noqa: PTH118
+    assert [each.name for each in pictures.find(config)] == ["sub/a.png"]
+    assert pictures.gone(config, pictures.find(config)) == []
