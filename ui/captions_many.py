@@ -31,9 +31,10 @@ ENLARGED = 1.01
 TEXTS = (
     "crops", "crops.title", "crops.scope", "crops.shape", "crops.bucket", "crops.anchor", "crops.existing",
     "crops.existing.keep", "crops.existing.replace", "crops.copies", "crops.strip", "crops.apply", "crops.help",
-    "crops.shape.wrong", "masks.import", "masks.import.title", "masks.import.help", "masks.import.from", "masks.import.existing.keep",
-    "masks.import.existing.replace", "masks.import.apply", "working.stop", "working",
-    "masks.import.existing", "mask.edge", "mask.grow", "mask.shrink", "mask.soften", *(f"anchor.{place}" for place in range(9)),
+    "crops.shape.wrong", "masks.import", "masks.import.title", "masks.import.help", "masks.import.from",
+    "masks.import.existing.keep", "masks.import.existing.replace", "masks.import.apply", "working.stop", "working",
+    "masks.import.existing", "mask.edge", "mask.grow", "mask.shrink", "mask.soften",
+    *(f"anchor.{place}" for place in range(9)),
 )  # fmt: skip
 
 
@@ -141,11 +142,11 @@ class ManyPictures(PictureTools):
         found = slot.get(str(request["token"]), self._begun(desk, request), wait=1.0)
         if isinstance(found, Progress):
             return {"waiting": self._waiting(found), "percent": wording.percent(found)}
-        if not isinstance(found, Applied):  # nobody wanted it from the start
-            return {"done": "", **self._told(desk)}
+        assert isinstance(found, Applied), "what is ended has done a part of it"
         kind = str(request["do"])
         names = listed(found.came) if found.came else ""
-        done = self.context.t(f"captionpage.done.{kind}", num=f"{len(found.rows):,}", names=names)
+        key = kind if found.action else "nothing"
+        done = self.context.t(f"captionpage.done.{key}", num=f"{len(found.rows):,}", names=names)
         return self._became(desk, found, done, str(request.get("at") or ""))
 
     def _begun(self, desk: Desk, request: Data) -> Callable[[Job], Applied]:

@@ -145,6 +145,7 @@ def test_masks_of_a_folder_are_counted_taken_and_taken_away(ask: Any, folder: Pa
     answer = finished(ask, do="masks_removed", scope="all")
     assert answer["done"] == "2 pictures have no masks any more: all of each counts."
     assert not list(folder.glob("*-masklabel.png"))
+    assert finished(ask, do="masks_removed", scope="all")["done"] == "Nothing was changed."
     assert "nowhere" in ask("masks_shown", **{**request, "from": str(tmp_path / "nowhere")})["error"]
 
 

@@ -113,7 +113,7 @@ function moreNode(rows, isMany) {
       entry(words("reset"), resetPictures, "reset", isEdited),
       entry(words("copy"), copyPictures, "copy", isEdited),
       entry(words("crops"), openCropMany, "crops"),
-      entry(words("mask.remove"), isMany ? removeMasks : removeMask, "mask-remove", isMany ? rows.some((row) => !row || row.mask) : Boolean(rows[0]?.mask)),
+      entry(words("mask.remove"), isMany ? removeMasks : removeMask, "mask-remove", isMany || Boolean(rows[0]?.mask)),
       entry(words("masks.import"), openImportMasks, "masks-import"),
       entry(words("background"), openBackground, "background"),
       entry(words("move"), openMove, "move")));
