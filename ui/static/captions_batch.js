@@ -8,7 +8,7 @@ function operationField(field) {
   if (field.kind === "bool") return el("label", { class: "batch-check", "data-field": field.name }, el("input", { type: "checkbox", id, checked: Boolean(value), onchange: (event) => set(event.target.checked) }), field.label);
   const input = field.kind === "choice"
     ? el("select", { id, onchange: (event) => set(event.target.value) }, ...field.choices.map((choice) => el("option", { value: choice.value, selected: choice.value === value }, choice.label)))
-    : el("input", { id, class: "data-search", type: field.kind === "int" ? "number" : "text", min: field.kind === "int" ? field.minimum : null, value, spellcheck: "false", oninput: (event) => set(event.target.value), onkeydown: (event) => event.key === "Enter" && event.ctrlKey && applyBatch() });
+    : el("input", { id, class: "data-search", type: field.kind === "int" ? "number" : "text", min: field.kind === "int" ? field.minimum : null, value, spellcheck: "false", oninput: (event) => set(event.target.value), onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && applyBatch() });
   return el("label", { class: "batch-field", for: id, "data-field": field.name }, el("span", {}, field.label), input);
 }
 
@@ -50,8 +50,8 @@ const previewBatch = later(220, async () => {
   if (mine !== batch.ticket || !answer) return;
   const line = part("batch-count");
   line.className = answer.error ? "field-error" : "batch-count";
-  line.textContent = answer.error || (answer.num ? words("batch.count", { num: many(answer.num), total: many(answer.total) }) : words("batch.nothing", { total: many(answer.total) }));
-  root.querySelector("#captions-apply").disabled = Boolean(answer.error) || !answer.num;
+  tell(line, answer.error || (answer.num ? words("batch.count", { num: many(answer.num), total: many(answer.total) }) : words("batch.nothing", { total: many(answer.total) })));
+  setOff(root.querySelector("#captions-apply"), answer.error || !answer.num);
   part("batch-examples").replaceChildren(...(answer.examples ?? []).map(exampleNode));
 });
 
@@ -69,8 +69,8 @@ function exampleNode({ id, name, before, after }) {
 
 async function applyBatch() {
   const apply = root.querySelector("#captions-apply");
-  if (apply.disabled) return;
-  apply.disabled = true;
+  if (isOff(apply)) return;
+  setOff(apply, true);
   await settled();
   await save();
   const answer = await ask("apply", batchRequest());
@@ -90,13 +90,14 @@ const travel = (direction, force = false) => inTurn(async () => {
   await took(answer);
   say(answer.done, "done");
   await look();
+  previewBatch();
 });
 
 function showHistory(history) {
   const undo = root.querySelector("#captions-undo");
   const redo = root.querySelector("#captions-redo");
-  undo.disabled = !history.undo;
-  redo.disabled = !history.redo;
+  setOff(undo, !history.undo);
+  setOff(redo, !history.redo);
   undo.title = history.undo ? `${words("undo")}: ${history.undo} (Ctrl+Z)` : words("undo");
   redo.title = history.redo ? `${words("redo")}: ${history.redo} (Ctrl+Y)` : words("redo");
   const item = ({ name, num, when, is_undone }) => el("li", { class: is_undone ? "is-undone" : "" }, el("span", {}, name), el("small", {}, `${words("history.pictures", { num: many(num) })} \u00b7 ${when}`));
@@ -105,13 +106,13 @@ function showHistory(history) {
 
 function batchNode() {
   const select = (id, label, value, options, changed) => el("label", { class: "batch-field", for: id }, el("span", {}, label), el("select", { id, onchange: (event) => { changed(event.target.value); previewBatch(); } }, ...options.map(([name, text]) => el("option", { value: name, selected: name === value }, text))));
-  return el("section", { class: "captions-batch", "data-tab-panel": "batch", hidden: true },
+  return el("section", { class: "captions-batch", ...panelOf("batch"), hidden: true },
     select("captions-operation", words("batch.operation"), batch.operation, props.value.operations.map((each) => [each.name, each.label]), (value) => { batch.operation = value; keep("operation", value); drawFields(); }),
     el("div", { class: "batch-fields", "data-part": "batch-fields" }),
     select("captions-scope", words("batch.scope"), batch.scope, ["all", "shown", "selected"].map((scope) => [scope, words("scope." + scope)]), (value) => { batch.scope = value; keep("scope", value); }),
     el("p", { class: "batch-count", role: "status", "data-part": "batch-count" }),
-    button(words("batch.apply"), applyBatch, { class: "main-button", id: "captions-apply", disabled: true }),
+    button(words("batch.apply"), applyBatch, { class: "main-button", id: "captions-apply", "aria-disabled": "true" }),
     el("ul", { class: "batch-examples", "data-part": "batch-examples" }));
 }
 
-const historyNode = () => el("section", { class: "captions-history", "data-tab-panel": "history", hidden: true }, el("p", { class: "quiet" }, words("history.help")), el("ol", { "data-part": "history" }));
+const historyNode = () => el("section", { class: "captions-history", ...panelOf("history"), hidden: true }, el("p", { class: "quiet" }, words("history.help")), el("ol", { "data-part": "history" }));

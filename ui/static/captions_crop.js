@@ -196,7 +196,7 @@ function cropKey(cut, event) {
   else if (event.target.closest("input, select")) { if (!enterNumber(cut, event)) return; }
   else if (CROP_ARROWS[event.key]) arrowCut(cut, event);
   else if (key === "[" || key === "]") turnCut(cut, key === "[" ? -90 : 90);
-  else if (event.key === "Enter" && !event.target.closest("button")) applyCut(cut);
+  else if (event.key === "Enter" && !event.target.closest("button, summary")) applyCut(cut);
   else if (key === "x") swapShape(cut);
   else if (key === "b") bucketShape(cut, nearestSize(cut));
   else if (key === "a" && !isCommand) takeAll(cut);
@@ -248,7 +248,7 @@ function closeCut({ watcher, dialog }) {
   watcher.disconnect();
   dialog.close();
   dialog.remove();
-  part("grid").focus({ preventScroll: true });
+  if (document.activeElement === document.body) part("grid").focus({ preventScroll: true });
 }
 
 // What the dialog is made of.

@@ -4,12 +4,13 @@ const quotedName = (name) => `"${name.replace(/[\\*?"\u201c\u201d]/g, "\\$&")}"`
 const showSimilar = (row) => row && setFilter(`similar:${quotedName(row.name)}`);
 
 // Below the filter: what it does not know yet, or how far looking at the pictures is.
-const lookingNode = () => el("div", { class: "filter-looking", role: "status", "data-part": "looking", hidden: true });
+const lookingNode = () => el("div", { class: "filter-looking", "data-part": "looking", hidden: true });
 const lookButton = (label) => button(label, lookClosely, { class: "small-button is-strong", "data-tool": "look" });
 
 function showUnseen(num) {
   if (likeness.isLooking) return;
   const box = part("looking");
+  if (num) window.athanor.announce(words("unseen", { num: many(num) }));
   box.hidden = !num;
   box.replaceChildren(...(num ? [el("span", {}, words("unseen", { num: many(num) })), lookButton(words("look.rest"))] : []));
 }
@@ -25,7 +26,7 @@ async function lookClosely() {
   likeness.isLooking = true;
   const { folder } = state;
   let cancel = false;
-  const stop = button(words("stop"), () => { cancel = true; stop.disabled = true; }, { "data-tool": "look-stop" });
+  const stop = button(words("stop"), () => { cancel = true; setOff(stop, true); }, { "data-tool": "look-stop" });
   const text = el("span", {}, words("looking"));
   const bar = el("progress", { max: 100, "aria-label": words("looking") });
   const box = part("looking");

@@ -84,14 +84,14 @@ function openTagging() {
   };
   // One request at a time, with what is typed; what is refused is said in the dialog.
   const press = (call) => async ({ currentTarget: pressed }) => {
-    pressed.disabled = true;
+    setOff(pressed, true);
     changed();
     keep("tagging", JSON.stringify(tagging.values));
     await save();
     const scope = scopes.querySelector(":checked").value;
     const ids = toText(scope === "selected" ? state.selected : []);
     const answer = await call({ values: tagging.values, scope, ids, ...filtered() });
-    pressed.disabled = false;
+    setOff(pressed, false);
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";
     told = null;

@@ -73,6 +73,19 @@ function setFewer(value) {
 const fewerNode = () => el("label", { class: "tag-fewer" }, words("tags.fewer"), el("input", { type: "number", min: "1", class: "data-search", id: "captions-tag-fewer", "aria-label": words("tags.fewer.label"), oninput: later(200, (event) => setFewer(event.target.value)) }), words("tags.fewer.pictures"));
 const showFewer = () => button(words("tags.fewer.show"), () => setFilter(`rarest: < ${Number(tagList.fewer)}`), { "data-part": "fewer-show", title: words("tags.fewer.show.help") });
 
+// Arrows go from tag to tag, and to what can be done with one: the whole list is one stop of the tab key.
+function tagKey(event) {
+  const [down, along] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [-Infinity, 0], End: [Infinity, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [];
+  if (down === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+  const within = (place, items) => items[Math.min(Math.max(place, 0), items.length - 1)];
+  const rows = [...part("tags").children];
+  const at = rows.findIndex((row) => row.contains(event.target));
+  const controls = (row) => [...row.querySelectorAll("input, button")];
+  within(controls(rows[at]).indexOf(event.target) + along, controls(within(at + down, rows))).focus();
+  event.preventDefault();
+  event.stopPropagation();
+}
+
 function chooseTag(tag) {
   if (!tagList.chosen.delete(tag)) tagList.chosen.add(tag);
   drawTags();
@@ -114,7 +127,7 @@ function drawTags() {
   const { answer, chosen } = tagList;
   if (!answer) return;
   part("tags").replaceChildren(...(answer.tags.length ? answer.tags.map(tagRow) : state.info.num ? [el("li", { class: "quiet" }, words(answer.num ? "tags.none_found" : "tags.none_yet"))] : []));
-  part("tags-num").textContent = words("tags.num", { num: many(answer.num) });
+  tell(part("tags-num"), words("tags.num", { num: many(answer.num) }));
   part("tags-more").hidden = answer.tags.length >= answer.num_found;
   part("tags-tools").replaceChildren(...(chosen.size
     ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); }), button(words("tags.delete"), () => changeTags("merge", { tags: [...chosen], into: "" }), { "data-tool": "delete" })]
@@ -143,7 +156,7 @@ function tagsNode() {
       choice("click", tagList.click, ["filter", "add"], (value) => { tagList.click = value; keep("tagclick", value); drawTags(); })),
     fewerNode(),
     el("div", { class: "captions-tools tag-tools", "data-part": "tags-tools" }),
-    el("ul", { class: "all-tags", "data-part": "tags" }),
+    el("ul", { class: "all-tags", "data-part": "tags", "data-rove": "input, button", "aria-label": words("tags.all"), onkeydown: tagKey }),
     button(words("tags.more"), () => loadTags(tagList.answer.tags.length), { "data-part": "tags-more", hidden: true }),
     el("details", { class: "tag-hints", "data-part": "hints", ontoggle: loadHints }, el("summary", {}, words("hints")), el("div", { "data-part": "hint-list" })),
     likenessNode(),

@@ -138,7 +138,7 @@ function lookNode(snapshot) {
 }
 
 function emptyNode() {
-  return el("div", { class: "run-empty" }, el("h3", {}, words("empty")), el("p", {}, words("empty.help")), el("button", { type: "button", class: "plain-button", id: "data-example", onclick: () => page.change("example") }, words("example")));
+  return el("div", { class: "run-empty" }, el("h3", { "aria-level": 2 }, words("empty")), el("p", {}, words("empty.help")), el("button", { type: "button", class: "plain-button", id: "data-example", onclick: () => page.change("example") }, words("example")));
 }
 
 // The form of the selected data set, the same as a row of the Expert page; of all: the rules that hold for each.

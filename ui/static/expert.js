@@ -68,7 +68,7 @@ function build() {
     el("button", { type: "button", class: "plain-button", id: "expert-open", onclick: () => file.click() }, texts.open),
     el("button", { type: "button", class: "plain-button", id: "expert-save", onclick: download }, texts.save),
     el("button", { type: "button", class: "plain-button", id: "expert-reset", onclick: () => { if (confirm(texts.reset_confirm)) take("reset", null); } }, texts.reset));
-  const sections = schema.sections.map((s) => el("section", { id: "section-" + s.name, "data-section": s.name }, el("h3", {}, s.label), el("div", { class: "fields" }, ...fieldsOf(s.name).map(fieldNode))));
+  const sections = schema.sections.map((s) => el("section", { id: "section-" + s.name, "data-section": s.name }, el("h3", { "aria-level": 2 }, s.label), el("div", { class: "fields" }, ...fieldsOf(s.name).map(fieldNode))));
   const rail = el("nav", { class: "expert-sections", "aria-label": texts.nothing }, ...schema.sections.map((s) => el("button", { type: "button", "data-section": s.name, onclick: () => goSection(s.name) }, el("span", {}, s.label), el("b", { hidden: true }))));
   const panels = ["plan", "problems", "toml", "command", "help"];
   const tabs = el("div", { class: "panel-tabs", role: "tablist" }, ...panels.map((name) => el("button", { type: "button", role: "tab", id: "panel-tab-" + name, "data-panel": name, onclick: () => showPanel(name) }, texts[name], el("b", { hidden: true }))));

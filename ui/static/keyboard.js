@@ -19,36 +19,59 @@ function takeNote(node) {
   const dialog = node.closest("dialog");
   const behind = dialog === lastFocus?.dialog ? lastFocus?.behind : lastFocus;
   const regions = [];
-  for (let region = node.parentElement?.closest(REGIONS); region && regions.length < 4; region = region.parentElement?.closest(REGIONS)) regions.push([region, tabStops(region).indexOf(node)]);
+  for (let region = node.parentElement?.closest(REGIONS); region && regions.length < 4; region = region === dialog ? null : region.parentElement?.closest(REGIONS)) regions.push([region, tabStops(region).indexOf(node)]);
   lastFocus = { node, name: controlName(node), regions, dialog, behind: dialog ? behind : null };
 }
 
-function successor({ node, name, regions, behind }) {
+// The control itself, or the one that was drawn in its place.
+function sameAgain({ node, name, regions }) {
   if (isThere(node)) return node;
-  for (const [region, place] of regions) {
+  const found = regions.filter(([region]) => region.isConnected).flatMap(([region]) => [...region.querySelectorAll(node.tagName)]);
+  return found.find((other) => controlName(other) === name && isThere(other));
+}
+
+function successor(lost) {
+  const same = sameAgain(lost);
+  if (same) return same;
+  for (const [region, place] of lost.regions) {
     if (!region.isConnected) continue;
-    const same = [...region.querySelectorAll(node.tagName)].find((other) => controlName(other) === name && isThere(other));
-    if (same) return same;
     const there = tabStops(region).filter(isThere);
     if (there.length) return there[Math.min(Math.max(place, 0), there.length - 1)];
   }
-  if (behind) return successor(behind);
+  if (lost.behind) return successor(lost.behind);
   return [...document.querySelectorAll("[data-focus-home], .athanor-rail [aria-current]")].filter(isThere).at(-1);
 }
 
+// What comes back within a second, as rows that are on their way, gets the focus back, unless a key was pressed since.
+const COMES_BACK = 1000;
+let away = null;
 function holdFocus() {
   const active = document.activeElement;
+  if (away && active === away.at && performance.now() < away.until) sameAgain(away.lost)?.focus({ preventScroll: true });
   if (!lastFocus || (active && active !== document.body && active !== lastFocus.node) || isThere(lastFocus.node)) return;
-  successor(lastFocus)?.focus({ preventScroll: true });
+  const lost = lastFocus;
+  const at = successor(lost);
+  at?.focus({ preventScroll: true });
+  if (at && at !== sameAgain(lost)) away = { lost, at, until: performance.now() + COMES_BACK };
 }
 
 document.addEventListener("focusin", (event) => takeNote(event.target), always);
 // Who presses on nothing wants nothing to have the focus.
-document.addEventListener("pointerdown", () => (lastFocus = null), always);
+document.addEventListener("pointerdown", () => (lastFocus = away = null), always);
+document.addEventListener("keydown", () => (away = null), always);
 document.addEventListener("athanor:shown", holdFocus, always);
 const changes = new MutationObserver(holdFocus);
 changes.observe(document.body, { childList: true, subtree: true, attributeFilter: ["disabled", "hidden", "open"] });
 always.signal.addEventListener("abort", () => changes.disconnect());
+
+// The tab key goes round in a dialog, not out to the browser's own buttons.
+document.addEventListener("keydown", (event) => {
+  const dialog = event.key === "Tab" && event.target.closest("dialog:modal");
+  const stops = dialog ? tabStops(dialog).filter(isThere) : [];
+  if (!stops.length || event.target !== stops.at(event.shiftKey ? 0 : -1)) return;
+  stops.at(event.shiftKey ? -1 : 0).focus();
+  event.preventDefault();
+}, always);
 
 // Arrows go through tabs, which they open, and through toolbars, which are one stop for the tab key; so is a list of
 // many controls that says which in data-rove, and takes arrows itself.
