@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -230,8 +231,13 @@ class Desk:
 
 
 def natural_order(names: Sequence[str]) -> list[int]:
-    """Return the places of names in the order of the numbers in them, in which large letters are as small ones."""
-    keys = [DIGITS.sub(lambda found: found[0].zfill(NUM_DIGITS), name.casefold()) for name in names]
+    """Return the places of names, folder by folder, in the order of the numbers in them; large letters are as small."""
+
+    def numbered(text: str) -> str:
+        return DIGITS.sub(lambda found: found[0].zfill(NUM_DIGITS), text.casefold())
+
+    folder_of = cache(numbered)
+    keys = [(folder_of(folder), numbered(file)) for folder, _, file in (name.rpartition("/") for name in names)]
     return sorted(range(len(names)), key=keys.__getitem__)
 
 

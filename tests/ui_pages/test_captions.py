@@ -126,7 +126,7 @@ def test_orders(ask: Any) -> None:
 def test_names_are_in_the_order_of_their_numbers() -> None:
     names = ["img_1.png", "img_10.png", "IMG_2.png", "img_02.png", "b/3.png", "b/12.png", "图9", "图10"]
     assert [names[place] for place in natural_order(names)] == [
-        "b/3.png", "b/12.png", "img_1.png", "IMG_2.png", "img_02.png", "img_10.png", "图9", "图10",
+        "img_1.png", "IMG_2.png", "img_02.png", "img_10.png", "图9", "图10", "b/3.png", "b/12.png",
     ]  # fmt: skip
 
 
