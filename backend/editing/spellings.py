@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from backend.editing.filter import And, Node, Not, Or, Term
 from backend.editing.patterns import Pattern
 from backend.editing.tags import TagTable
@@ -32,16 +34,16 @@ def other_spellings(node: Node, table: TagTable, meant: Callable[[str], str]) ->
         table: The tags of the captions.
         meant: Returns the tag that a misspelt one was to be, or an empty text.
     """
-    counts = table.counts()
 
     def best(words: Iterator[str]) -> tuple[int, str]:
         numbers = {number for word in words for number in table.find(word)}
-        return max(((int(counts[number]), table.words[number]) for number in numbers), default=(0, ""))
+        counts = ((int(np.count_nonzero(table.with_any([number]))), table.words[number]) for number in numbers)
+        return max(counts, default=(0, ""))
 
     found = []
     for term in _tag_terms(node):
         typed = term.pattern.literal
-        if best(iter((typed,)))[0]:
+        if (numbers := table.find(typed)) and table.with_any(numbers).any():
             continue
         count, tag = best(_forms(typed))
         if not count:
