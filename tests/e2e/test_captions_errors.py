@@ -127,7 +127,7 @@ def test_a_caption_that_cannot_be_written_stops_no_other_and_is_kept(page: Page,
     shutil.rmtree(place)
     # As the file comes and goes it is "changed outside" or "not saved": what is offered then writes it.
     offered = ".caption-conflict .captions-tools button:last-child, [data-tool=retry]"
-    for _ in range(10):
+    for _ in range(60):
         if place.is_file():
             break
         page.evaluate("(offered) => document.querySelector(offered)?.click()", offered)

@@ -37,13 +37,15 @@ def pictures(app: App) -> Path:
 
 @pytest.fixture
 def page(app: App, open_page: OpenPage, pictures: Path) -> Page:
-    """Open the page with a data set that has something to find."""
-    app.close()
+    """Open the page with a data set that has something to find: as TOML on the Expert page, which takes no restart."""
     rows = [{"path": str(pictures), "num_repeats": 2, "trigger_word": "zkz"}]
     data = quick_plan.with_values(quick_plan.demo(), {"data.datasets": rows, "data.enable_bucket": False})
-    (app.home / "draft.toml").write_text(presets.to_toml(data), encoding="utf-8")
-    app.start()
-    opened = open_page(f"{app.url}/en/#data")
+    opened = open_page(f"{app.url}/en/#train/expert")
+    opened.locator("#panel-tab-toml").click()
+    opened.locator("#expert-toml").fill(presets.to_toml(data))
+    opened.locator("#expert-toml-apply").click()
+    expect(opened.locator('#expert [data-part="message"]')).to_have_text("Taken over.")
+    opened.evaluate("location.hash = 'data'")
     expect(opened.locator(".data-facts dd").first).to_have_text("30")
     return opened
 

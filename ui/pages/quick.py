@@ -421,6 +421,8 @@ def build(context: AppContext) -> None:
     for part in (model_view, pictures_view, goal_view, review):
         part.action(page.act, fields, outputs, trigger_mode="once", **QUIET)
     tagging_view.action(page.tag, fields, outputs, trigger_mode="once", **QUIET)
+    # An event of its own: a click that comes while one is asked how far it is must not be lost.
+    tagging_view.poll(page.tag, fields, outputs, trigger_mode="once", **QUIET)
     note.action(page.start_anyway, fields, outputs, trigger_mode="once", **QUIET)
     note.shown(page.show_changed, revision, [*outputs, revision], **QUIET)
     files.upload(page.upload, [files, *fields], outputs, **QUIET).then(lambda: None, None, files, **QUIET)

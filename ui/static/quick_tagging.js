@@ -1,7 +1,7 @@
 // Asks how far tagging is, once a second; leads to its run and to the captions. Follows actions.js.
 const asking = setInterval(() => {
   if (!element.isConnected) clearInterval(asking);
-  else if (!document.hidden && element.querySelector("[data-tagging]")) trigger("action", { action: "poll" });
+  else if (!document.hidden && element.querySelector("[data-tagging]")) trigger("poll", { action: "poll" });
 }, 1000);
 
 element.addEventListener("click", (event) => {
