@@ -89,6 +89,30 @@ def test_nothing_typed_is_lost_when_one_goes_on_or_leaves(page: Page, pictures: 
     assert (pictures / "02.txt").read_text(encoding="utf-8") == "one, two, drei, n2"
 
 
+def test_who_types_goes_on_in_the_same_picture_when_others_come(page: Page, pictures: Path) -> None:
+    go_to(page, 1)
+    page.keyboard.press("t")
+    page.locator("#captions-text").press("Home")
+    page.keyboard.type("first, ")
+    Image.new("RGB", (64, 64)).save(pictures / "000.jpg")
+    counts(page, "13 pictures")
+    expect(page.locator(".caption-head strong")).to_have_text("01.jpg")
+    page.keyboard.type("second, ")
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "first, second, one, two, three, n1"
+    page.locator("#captions-text").press("Escape")
+    page.keyboard.press("t")
+    page.locator('.chip[data-tag="two"]').dblclick()
+    page.keyboard.type("zw")
+    Image.new("RGB", (64, 64)).save(pictures / "001.jpg")
+    counts(page, "14 pictures")
+    page.keyboard.type("ei")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip > span")).to_have_text(["first", "second", "one", "zwei", "three", "n1"])
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "first, second, one, zwei, three, n1"
+
+
 def test_lines_that_are_pasted_are_tags(page: Page, pictures: Path) -> None:
     go_to(page, 1)
     page.locator("#captions-add").focus()

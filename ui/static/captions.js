@@ -182,6 +182,9 @@ function namesOf(ids) {
 
 async function opened(answer, { path, name = "", why = "", at = 0, names = [], scroll = 0 }) {
   const same = state.folder === answer.folder;
+  const { info } = state;
+  const takeAlong = same && name ? await carried(answer, name) : null;
+  if (info !== state.info) return;
   Object.assign(state, { folder: answer.folder, info: answer, version: answer.version, at: 0, anchor: 0, line: 0 });
   const picked = same ? state.pickedNames : JSON.parse(sessionStorage.getItem(pickedPlace(answer.folder)) ?? "[]");
   Object.assign(state, { picked: null, pickedNames: picked });
@@ -202,6 +205,7 @@ async function opened(answer, { path, name = "", why = "", at = 0, names = [], s
   const left = stored(answer.folder, same);
   unsaved.clear();
   savedIn.clear();
+  takeAlong?.();
   if (why || answer.notes.length) say([why, ...answer.notes].filter(Boolean).join("\n"), "warning");
   const busy = typing({ target: document.activeElement ?? document.body });
   // Where the same folder is read again, focus stays where it is.
@@ -211,9 +215,26 @@ async function opened(answer, { path, name = "", why = "", at = 0, names = [], s
   const isOpen = () => answer === state.info;
   const found = picked.length ? await ask("find", { names: picked }) : null;
   if (isOpen()) state.picked = found?.ids && Object.keys(found.ids).length ? new Set(Object.values(found.ids)) : null;
-  if (isOpen()) await look({ stay: false });
+  if (isOpen()) await look({ stay: Boolean(takeAlong) });
   if (isOpen()) await goToNames(name, names, { at, scroll });
   if (isOpen()) await takeUpUnsaved(left);
+}
+
+// Returns what takes the picture that is shown, and what is typed for it, over to its new number: who types goes on
+// typing for the same picture.
+async function carried({ folder, generation }, name) {
+  const found = await Promise.resolve(server.find({ folder, generation, names: [name] })).catch(() => null);
+  const id = found?.ids?.[name];
+  const row = currentRow();
+  if (id === undefined || row?.name !== name) return null;
+  const edit = unsaved.get(row.id);
+  return () => {
+    state.ids = Int32Array.of(id);
+    state.rows.set(id, { ...row, id });
+    state.stale.add(id);
+    if (edit) unsaved.set(id, { ...edit, row: id });
+    if (part("editor").dataset.row === String(row.id)) part("editor").dataset.row = String(id);
+  };
 }
 
 // Back to where one was, by name: rows have other numbers. A picture that is gone leaves its place to the next.
