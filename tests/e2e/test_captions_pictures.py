@@ -604,7 +604,7 @@ def test_selection_and_place_are_kept_by_name_when_pictures_come_and_go(page: Pa
     expect(page.locator('[data-part="counts"]')).to_contain_text("2 selected")
     Image.new("RGB", (20, 20)).save(folder / "0a.png")
     expect(tile(page, "0a.png")).to_be_visible()
-    expect(page.locator('[data-part="counts"]')).to_contain_text("2 selected · at 6")
+    expect(page.locator('[data-part="counts"]')).to_contain_text("2 selected · no. 6")
     page.keyboard.press("Delete")
     expect(tile(page, "3.png")).to_have_count(0)
     assert {path.name for path in (folder / ".trash").glob("*.png")} == {"3.png", "4.png"}
