@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from backend.config.messages import translate
 from backend.config.problems import Problem
 from backend.families.detect import Detection, is_hub_id
 from ui import goals, wording
@@ -16,6 +18,7 @@ from ui.background import Cancelled
 from ui.findings import Findings
 from ui.folders import PickKind
 from ui.markup import render
+from ui.uploads import Upload
 
 STRIP_LENGTH = 12
 
@@ -187,3 +190,13 @@ def problem_lines(problems: Sequence[Problem], language: str, *, can_tag: bool =
 def _problem_line(problem: Problem, language: str, fix: str) -> ProblemLine:
     browse, kind = BROWSE.get(fix, ("", "folder"))
     return ProblemLine(problem.level, problem.text(language), problem.path, fix, browse, kind)
+
+
+def upload_words(done: Upload, language: str) -> str:
+    """Return what became of the files that were dropped: where they are, and which were refused and why."""
+    t = partial(translate, language=language)
+    parts = [t("quick.upload.done", count=len(done.stored), folder=done.folder)] if done.stored else []
+    if done.refused:
+        names = "; ".join(f"{refused.name} {t(refused.reason)}" for refused in done.refused)
+        parts.append(t("quick.upload.refused", names=names))
+    return " ".join(parts)

@@ -85,7 +85,8 @@ class QuickPage:
         if done.stored:
             data = self._with_folder(data, str(target))
             self.context.draft.replace(data)
-        return self._answer(data, fields, self._upload_note(done))
+        words = quick_view.upload_words(done, self.context.language)
+        return self._answer(data, fields, self._note(words, error=bool(done.refused)))
 
     def tag(self, base_model: str, folder: str, trigger_word: str, name: str, event: gr.EventData) -> Outputs:
         """Tag what has no caption, end that, or tell how far it is; at its end, take over what was written."""
@@ -362,14 +363,6 @@ class QuickPage:
 
     def _note(self, text: str, *, error: bool = False, link: bool = False, run: str = "") -> str:
         return render("quick/note.html", self.context.language, text=text, error=error, link=link, run=run)
-
-    def _upload_note(self, done: uploads.Upload) -> str:
-        t = self.context.t
-        parts = [t("quick.upload.done", count=len(done.stored), folder=done.folder)] if done.stored else []
-        if done.refused:
-            names = "; ".join(f"{refused.name} {t(refused.reason)}" for refused in done.refused)
-            parts.append(t("quick.upload.refused", names=names))
-        return self._note(" ".join(parts), error=bool(done.refused))
 
 
 def _is_there(base_model: str) -> bool:
