@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
+
+# Where the functions of the page's widget are called.
+SERVER = "**/component_server/"
 
 
 def opened(page: Page, folder: Path, first: str = "00.jpg") -> Page:
@@ -24,3 +29,21 @@ def counts(page: Page, text: str | re.Pattern[str]) -> None:
 def saved(page: Page) -> None:
     """Wait until all is in the files."""
     expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))
+
+
+@contextmanager
+def nobody_looks(page: Page) -> Iterator[None]:
+    """Hold back what the page asks by itself every few seconds, so that it cannot see what changes meanwhile."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if '"fn_name":"poll"' in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(SERVER, hold)
+    yield
+    page.unroute(SERVER, hold)
+    for route in held:
+        route.continue_()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from captions_in_browser import counts, opened, saved
+from captions_in_browser import counts, nobody_looks, opened, saved
 from live_app import App
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -112,10 +112,11 @@ def test_changes_from_outside_are_shown_and_never_overwritten(page: Page, pictur
     page.keyboard.press("t")
     box = page.locator("#captions-text")
     box.press("End")
-    (pictures / "01.txt").write_text("theirs", encoding="utf-8")
-    box.fill("mine")
     conflict = page.locator(".caption-conflict")
-    expect(conflict).to_contain_text("theirs")
+    with nobody_looks(page):
+        (pictures / "01.txt").write_text("theirs", encoding="utf-8")
+        box.fill("mine")
+        expect(conflict).to_contain_text("theirs")
     assert (pictures / "01.txt").read_text(encoding="utf-8") == "theirs"
     conflict.get_by_role("button", name="Write mine").click()
     expect(conflict).to_have_count(0)
