@@ -35,15 +35,17 @@ def saved(page: Page) -> None:
 def nobody_looks(page: Page) -> Iterator[None]:
     """Hold back what the page asks by itself every few seconds, so that it cannot see what changes meanwhile."""
     held: list[Route] = []
+    is_holding = True
 
     def hold(route: Route) -> None:
-        if '"fn_name":"poll"' in (route.request.post_data or ""):
+        if is_holding and '"fn_name":"poll"' in (route.request.post_data or ""):
             held.append(route)
         else:
             route.continue_()
 
     page.route(SERVER, hold)
     yield
-    page.unroute(SERVER, hold)
+    is_holding = False
     for route in held:
         route.continue_()
+    page.unroute(SERVER, hold)

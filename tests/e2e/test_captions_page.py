@@ -128,6 +128,16 @@ def test_changes_from_outside_are_shown_and_never_overwritten(page: Page, pictur
     expect(page.locator(".caption-tile", has_text="99.jpg")).to_be_visible()
 
 
+def test_a_filter_that_is_taken_away_leaves_one_at_what_it_found(page: Page) -> None:
+    box = page.locator("#captions-filter")
+    box.fill("name:07*")
+    counts(page, "1 of 24 pictures")
+    expect(page.locator(".caption-head strong")).to_have_text("07.jpg")
+    box.fill("")
+    counts(page, "24 pictures")
+    expect(page.locator(".caption-head strong")).to_have_text("07.jpg")
+
+
 def test_a_folder_that_is_not_there_or_goes_away_is_said_in_plain_words(
     app: App, open_page: OpenPage, pictures: Path
 ) -> None:

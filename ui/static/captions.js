@@ -74,9 +74,9 @@ function keepPicked() {
   }
 }
 
-// Who is at the first picture sees the first ones of what comes, too.
+// Who is at the first picture sees the first ones of what comes, too; a filter that is taken away leaves one at what it found.
 const lookAnew = () => look({ stay: state.at > 0 });
-const lookSoon = later(200, lookAnew);
+const lookSoon = later(200, () => (state.filter ? lookAnew() : look()));
 function filterNode() {
   const input = el("input", { type: "search", id: "captions-filter", class: "data-search", "data-search": true, placeholder: words("filter.hint"), "aria-label": words("filter"), "aria-describedby": "captions-filter-error", spellcheck: "false", autocomplete: "off",
     oninput: () => { state.filter = input.value; keep("filter", input.value); lookSoon(); if (state.tab === "batch") previewBatch(); },
