@@ -89,11 +89,14 @@ def at(path: Path) -> ModelFiles:
     """Return the model in a folder, or of an ONNX file.
 
     Raises:
-        UserError: There is no model, or its list of tags is missing.
+        UserError: There is no model, its list of tags is missing, or its weights are pickled.
     """
     onnx = path if path.is_file() else _only_onnx(path)
     if onnx is None:
         if (path / "config.json").is_file():
+            # Weights in other files are pickled, which can carry programs.
+            if next(path.glob("*.safetensors"), None) is None:
+                raise UserError("tagger_without_safetensors", f"{TABLE}.model", value=str(path))
             row = models.find(path.name) or TaggerModel(path.name, path.name, "", files=())
             return ModelFiles(row if row.kind != "onnx" else replace(row, kind=_kind_of(path)), path)
         raise UserError("tagger_incomplete", f"{TABLE}.model", value=str(path), missing="model.onnx")
@@ -207,8 +210,9 @@ def _wanted(row: TaggerModel) -> list[str]:
         lists = (*TAG_LISTS, "thresholds.csv")
         return [name for name in beside if name.startswith(main) or Path(name).name in lists]
     top = [name for name in names if "/" not in name]
-    weights = ".safetensors" if any(name.endswith(".safetensors") for name in top) else ".bin"
-    return [name for name in top if name.endswith((".json", ".txt", ".model", ".jinja", weights))]
+    if not any(name.endswith(".safetensors") for name in top):
+        raise UserError("tagger_without_safetensors", f"{TABLE}.model", value=row.repo)
+    return [name for name in top if name.endswith((".json", ".txt", ".model", ".jinja", ".safetensors"))]
 
 
 def _fetch(row: TaggerModel, file: str, folder: Path, progress: Progress | None) -> Path:

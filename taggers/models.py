@@ -18,6 +18,8 @@ REMBG = "danielgatis/rembg"
 JOYCAPTION = "fancyfeast/llama-joycaption-beta-one-hf-llava"
 # One of those that it was trained with; so long fits into the usual number of tokens.
 JOYCAPTION_PROMPT = "Write a detailed description for this image in 150 words or less."
+# The commit that has its weights as safetensors: "main" has them pickled.
+CAFE_SAFETENSORS = "3bca27c5c0b6021056b1e84e5a18cf1db9fe5d4c"
 WD_FILES = ("model.onnx", "selected_tags.csv")
 
 
@@ -50,8 +52,9 @@ def _cl(version: str, title: str) -> TaggerModel:
     return TaggerModel(version, title, "cella110n/cl_tagger", layout="cl", files=files, megabytes=1400)
 
 
-def _of(kind: Kind, name: str, title: str, repo: str, megabytes: int, prompt: str = "") -> TaggerModel:
-    return TaggerModel(name, title, repo, kind=kind, files=(), prompt=prompt, megabytes=megabytes)
+def _of(kind: Kind, name: str, title: str, repo: str, megabytes: int, revision: str = "main") -> TaggerModel:
+    prompt = JOYCAPTION_PROMPT if repo == JOYCAPTION else ""
+    return TaggerModel(name, title, repo, kind=kind, files=(), revision=revision, prompt=prompt, megabytes=megabytes)
 
 
 def _background(name: str, title: str, megabytes: int) -> TaggerModel:
@@ -78,9 +81,9 @@ ROWS = (
     _of("captioner", "qwen2.5-vl-3b", "Qwen2.5-VL 3B", "Qwen/Qwen2.5-VL-3B-Instruct", 7500),
     _of("captioner", "qwen2.5-vl-7b", "Qwen2.5-VL 7B", "Qwen/Qwen2.5-VL-7B-Instruct", 16600),
     _of("captioner", "qwen3-vl-4b", "Qwen3-VL 4B", "Qwen/Qwen3-VL-4B-Instruct", 8900),
-    _of("captioner", "joycaption", "JoyCaption Beta One", JOYCAPTION, 17000, prompt=JOYCAPTION_PROMPT),
+    _of("captioner", "joycaption", "JoyCaption Beta One", JOYCAPTION, 17000),
     _of("captioner", "llava-1.5-7b", "LLaVA 1.5 7B", "llava-hf/llava-1.5-7b-hf", 14100),
-    _of("scorer", "cafe-aesthetic", "Cafe Aesthetic", "cafeai/cafe_aesthetic", 350),
+    _of("scorer", "cafe-aesthetic", "Cafe Aesthetic", "cafeai/cafe_aesthetic", 376, CAFE_SAFETENSORS),
     _of("embedding", "siglip-base", "SigLIP base", "google/siglip-base-patch16-224", 813),
     _of("embedding", "clip-vit-large", "CLIP ViT-L/14", "openai/clip-vit-large-patch14", 1710),
     _background("isnet-general-use", "IS-Net · mask", 179),

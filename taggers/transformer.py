@@ -71,7 +71,7 @@ def load(path: Path, processor_class: Any, model_class: Any, config: TaggingConf
         options["quantization_config"] = _four_bits(device)
     with plain_words(path):
         processor = _processor(path, processor_class)
-        model = model_class.from_pretrained(path, local_files_only=True, **options)
+        model = model_class.from_pretrained(path, local_files_only=True, use_safetensors=True, **options)
     if "quantization_config" not in options:
         model = model.to(device)
     return processor, model.eval(), device

@@ -163,15 +163,18 @@ def test_a_proxy_that_cannot_be_used_is_told_in_words(home: Path, variables: dic
     assert "wd-vit-tagger-v3" in told["text"]
 
 
-def test_weights_of_old_repositories_are_downloaded_too(tmp_path: Path, home: Path) -> None:
+def test_weights_that_can_carry_programs_are_neither_downloaded_nor_opened(tmp_path: Path, home: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()
-    for name in ("config.json", "pytorch_model.bin", "training_args.h5", "flax_model.msgpack"):
+    for name in ("config.json", "pytorch_model.bin", "training_args.h5"):
         (there / name).write_text("{}")
     with serving(Hub(there, "somebody/old")) as address:
-        fetch(address, "somebody/old", home)
-    found = {path.name for path in (home / "models" / "taggers" / "somebody--old").glob("[!.]*")}
-    assert found == {"config.json", "pytorch_model.bin"}
+        told = fetch(address, "somebody/old", home)
+    assert told["code"] == "tagger_without_safetensors" and "somebody/old" in told["text"]
+    assert not list((home / "models").rglob("*.bin"))
+    with pytest.raises(UserError) as refused:
+        files.get(str(there))
+    assert refused.value.problem.code == "tagger_without_safetensors"
 
 
 def test_a_mirror_that_gives_no_hashes_is_believed(tmp_path: Path, home: Path) -> None:

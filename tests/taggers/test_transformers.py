@@ -212,6 +212,7 @@ def test_what_cannot_be_is_told_in_words(build: Callable[[str], Path], tmp_path:
     assert caught.value.problem.code == "tagger_device_missing"
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "config.json").write_text('{"model_type": "llava"}')
+    (tmp_path / "bad" / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(UserError) as caught:
         opened(tmp_path / "bad")
     assert caught.value.problem.code == "tagger_damaged"
