@@ -16,6 +16,7 @@ TEXTS = (
     "tags.sort.shown", "tags.sort.rare", "tags.click", "tags.click.filter", "tags.click.add", "tags.help.filter",
     "tags.help.add", "hints", "highlight", "highlight.hint", "batch.count", "batch.nothing", "batch.operation",
     "batch.scope", "batch.apply", "scope.all", "scope.shown", "scope.selected", "undo", "redo", "undo.force",
+    "undo.skip",
     "history.pictures", "history.none", "history.help", "filter", "filter.hint", "filter.help", "filter.help.open",
     "filter.again", "sort", "tile_size", "size.s", "size.m", "size.l", "size.x", "num", "num.shown", "num.selected",
     "num.at", "picked.only", "picked.all", "picked.help", "folder", "folder.hint", "browse", "reopen", "tagging",

@@ -187,6 +187,20 @@ def test_undo_does_not_run_over_changes_from_outside(page: Page, pictures: Path)
     assert (pictures / "04.txt").read_text(encoding="utf-8") == "cat, tag0"
 
 
+def test_undo_goes_on_without_a_file_that_others_changed(page: Page, pictures: Path) -> None:
+    replace_all(page, "cat", "dog")
+    expect(page.locator(".captions-note")).to_contain_text("8 captions changed")
+    saved(page)
+    (pictures / "04.txt").write_text("theirs", encoding="utf-8")
+    page.locator("#captions-undo").click()
+    note = page.locator(".captions-note")
+    note.get_by_role("button", name="Keep").click()
+    expect(note).to_contain_text("Undone")
+    saved(page)
+    assert (pictures / "04.txt").read_text(encoding="utf-8") == "theirs"
+    assert (pictures / "05.txt").read_text(encoding="utf-8") == "cat, tag1"
+
+
 def test_a_picture_with_a_very_long_name_has_a_caption_like_others(page: Page, pictures: Path) -> None:
     Image.new("RGB", (40, 40)).save(pictures / f"{LONG}.jpg")
     tile = page.locator(".caption-tile", has_text=LONG)

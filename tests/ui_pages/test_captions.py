@@ -168,7 +168,16 @@ def test_undo_over_a_change_from_outside_asks_first(ask: Any, folder: Path) -> N
     answer = ask("undo")
     assert answer["external"] and "2.txt" in answer["text"]
     assert (folder / "2.txt").read_text(encoding="utf-8") == "theirs"
-    assert "Undone" in ask("undo", force=True)["done"]
+    assert "Undone" in ask("undo", about="overwrite")["done"]
+
+
+def test_undo_leaves_a_change_from_outside_where_one_says_so(ask: Any, folder: Path) -> None:
+    edit(ask, 1, "cat, tag1, <b>", "first")
+    edit(ask, 2, "cat, tag0, <b>", "ours")
+    (folder / "2.txt").write_text("theirs", encoding="utf-8")
+    assert "2.txt" in ask("undo", about="skip")["done"]
+    assert (folder / "2.txt").read_text(encoding="utf-8") == "theirs"
+    assert ask("undo")["done"] == "Undone: Edit 1.png", "undo is free to go on"
 
 
 def test_pictures_that_come_or_go_number_the_rows_anew(ask: Any, folder: Path) -> None:

@@ -141,8 +141,9 @@ class CaptionsPage(ManyPictures):
         return self._travel(desk, desk.library.redo, "redo", request)
 
     def _travel(self, desk: Desk, turn: Callable[..., Applied | None], kind: str, request: Data) -> Data:
+        about = request["about"] if request.get("about") in ("skip", "overwrite") else "refuse"
         try:
-            applied = turn("overwrite" if request.get("force") else "refuse")
+            applied = turn(about)
         except FilesChangedOutside as error:
             return {"external": True, "text": error.problem.text(self.context.language)}
         t = self.context.t
@@ -152,6 +153,8 @@ class CaptionsPage(ManyPictures):
         key = "captionpage.undone" if kind == "undo" else "captionpage.redone"
         at = applied.came[0] if applied.came else ""
         left = [each.problem.text(self.context.language) for each in applied.skipped[:3]]
+        if about == "skip" and (kept := [each.path for each in applied.action.skipped]):
+            left = [t("captionpage.undo.skipped", num=len(kept), names=", ".join(kept[:3]))]
         done = "\n".join([t(key, name=applied.action.name), *left])
         return {"done": done, "at": at, **self._touched(applied.rows), **self._told(desk)}
 

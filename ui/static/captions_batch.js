@@ -81,11 +81,12 @@ async function applyBatch() {
 // What a change did, and the way back.
 const said = (answer) => say(answer.done ?? "", "done", button(words("undo"), () => travel("undo"), { "data-tool": "undo-done" }));
 
-const travel = (direction, force = false) => inTurn(async () => {
+// `about`: what becomes of files that others have changed since; without it, nothing is done where there are any.
+const travel = (direction, about = "refuse") => inTurn(async () => {
   await save();
-  const answer = await ask(direction, { force });
+  const answer = await ask(direction, { about });
   if (!answer || answer.error) return;
-  if (answer.external) return say(answer.text, "error", button(words("undo.force"), () => travel(direction, true)));
+  if (answer.external) return say(answer.text, "error", button(words("undo.skip"), () => travel(direction, "skip"), { "data-tool": "undo-skip" }), button(words("undo.force"), () => travel(direction, "overwrite")));
   state.conflicts.clear();
   await took(answer);
   say(answer.done, "done");
