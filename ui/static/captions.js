@@ -32,7 +32,7 @@ function showFilterError(problem) {
 const insteadNode = () => el("div", { class: "filter-instead", role: "status", "data-part": "instead" });
 function showInstead(found) {
   const one = ({ position, length, text, other, filter }) => el("div", { class: "filter-error" },
-    el("code", {}, state.filter.slice(0, position), el("mark", {}, state.filter.slice(position, position + length)), state.filter.slice(position + length)),
+    state.filter.trim().length > length ? el("code", {}, state.filter.slice(0, position), el("mark", {}, state.filter.slice(position, position + length)), state.filter.slice(position + length)) : null,
     el("span", {}, text), button(words("instead.take", { tag: other }), () => setFilter(filter), { "data-tool": "instead" }));
   part("instead").replaceChildren(...found.map(one));
 }

@@ -45,8 +45,8 @@ const resetPictures = () => workOnMany({ do: "reset", scope: "selected", ids: to
 const removeMasks = () => workOnMany({ do: "masks_removed", scope: "selected", ids: toText(pictureIds()), filter: "" });
 
 // A dialog over many pictures: `fields` are its choices, `request` what they ask for (null while that is wrong), `method`
-// tells what would be done, `kind` names its texts and does it.
-function manyDialog({ title, help, fields, request, method, apply, kind }) {
+// tells what would be done, `kind` names its texts and does it, `wrong` says what keeps it from being asked.
+function manyDialog({ title, help, fields, request, method, apply, kind, wrong = () => "" }) {
   let ticket = 0;
   const close = () => { dialog.close(); dialog.remove(); if (document.activeElement === document.body) part("grid").focus({ preventScroll: true }); };
   const lines = el("ul", { class: "many-lines", role: "status", "data-part": "many-lines" });
@@ -54,25 +54,28 @@ function manyDialog({ title, help, fields, request, method, apply, kind }) {
   const failed = el("p", { class: "field-error", role: "alert", hidden: true });
   const strip = el("div", { class: "many-strip" });
   const begin = button(words(apply, { num: 0 }), () => start(), { class: "main-button", id: "captions-many-apply", disabled: true });
-  const fail = (text) => { failed.hidden = !text; failed.textContent = text ?? ""; };
+  const fail = (text) => { failed.hidden = !text; failed.textContent = text || ""; };
   const preview = later(150, async () => {
     if (!dialog.open) return;
     const mine = ++ticket;
     const wanted = request();
     begin.disabled = true;
-    if (!wanted) return;
+    if (!wanted) return show({ error: wrong() });
     const answer = await Promise.resolve(server[method]({ folder: state.folder, generation: state.info?.generation, ...wanted })).catch(() => null);
     if (mine !== ticket || !dialog.open) return;
     if (answer?.renumbered) { await openFolder(state.folder); preview(); return; }
-    fail(answer ? answer.error : words("unreachable.short"));
-    const num = answer?.num ?? 0;
+    show(answer ?? { error: words("unreachable.short") });
+  });
+  const show = (answer) => {
+    fail(answer.error);
+    const num = answer.num ?? 0;
     begin.disabled = !num;
     begin.textContent = words(apply, { num: many(num) });
-    lines.replaceChildren(...(answer?.lines ?? []).map((line) => el("li", {}, line)));
-    warning.hidden = !answer?.warning;
-    warning.textContent = answer?.warning ?? "";
-    strip.replaceChildren(...stripNodes(answer?.examples ?? []));
-  });
+    lines.replaceChildren(...(answer.lines ?? []).map((line) => el("li", {}, line)));
+    warning.hidden = !answer.warning;
+    warning.textContent = answer.warning ?? "";
+    strip.replaceChildren(...stripNodes(answer.examples ?? []));
+  };
   const start = () => { const wanted = request(); close(); workOnMany({ do: kind(), ...wanted }); };
   const dialog = el("dialog", { class: "athanor-dialog tool-dialog small-dialog many-dialog", "aria-label": title }, el("header", {}, el("strong", {}, title)),
     el("div", { class: "tool-form" }, el("p", { class: "quiet" }, help), manyScopeNode(preview), ...fields(preview), lines, warning, strip, failed),
@@ -129,14 +132,14 @@ function openCropMany() {
     mark();
     return [el("h5", {}, words("crops.shape")), shapes, el("label", { class: "crop-own" }, words("crop.typed"), own), el("h5", {}, words("crops.anchor")), anchors, existingNode("crops.existing", changed), el("label", { class: "batch-check" }, copies, words("crops.copies"))];
   };
-  manyDialog({ title: words("crops.title"), help: words("crops.help"), fields, request, method: "crops_shown", apply: "crops.apply", kind: () => (copies.checked ? "crop_copies" : "crops") });
+  manyDialog({ title: words("crops.title"), help: words("crops.help"), fields, request, method: "crops_shown", apply: "crops.apply", kind: () => (copies.checked ? "crop_copies" : "crops"), wrong: () => (own.value.trim() ? words("crops.shape.wrong") : "") });
   shapes.querySelector("[aria-pressed=true]")?.focus();
 }
 
 // Masks that lie in a folder.
 function openImportMasks() {
   if (!state.info || hasDialog()) return;
-  const from = el("input", { type: "text", id: "captions-masks-from", class: "data-search", spellcheck: "false", autocomplete: "off", placeholder: words("folder.hint"), value: kept("masks.from", "") });
+  const from = el("input", { type: "text", id: "captions-masks-from", class: "data-search", spellcheck: "false", autocomplete: "off", value: kept("masks.from", "") });
   const request = () => (from.value.trim() ? { ...meantScope(chosenOf("captions-many-scope")), from: from.value.trim(), existing: chosenOf("captions-many-existing") } : null);
   const fields = (changed) => {
     from.addEventListener("change", () => { keep("masks.from", from.value); changed(); });
