@@ -309,8 +309,8 @@ function conflictNode(row) {
     drawEditor(true);
   };
   return el("section", { class: "caption-conflict", role: "alert", tabindex: "-1" }, el("p", {}, words(conflict.gone ? "conflict.gone" : "conflict")),
-    el("h5", {}, words("conflict.theirs")), el("p", { class: "preview-text" }, ...conflictText(conflict.text, conflict.mine)),
-    el("h5", {}, words("conflict.mine")), el("p", { class: "preview-text" }, ...conflictText(conflict.mine, conflict.text)),
+    el("h2", {}, words("conflict.theirs")), el("p", { class: "preview-text" }, ...conflictText(conflict.text, conflict.mine)),
+    el("h2", {}, words("conflict.mine")), el("p", { class: "preview-text" }, ...conflictText(conflict.mine, conflict.text)),
     el("div", { class: "captions-tools" }, button(words("conflict.take_theirs"), end(false)), button(words("conflict.take_mine"), end(true))));
 }
 
