@@ -50,7 +50,7 @@ def go_to(page: Page, number: int) -> None:
     page.keyboard.press("Home")
     for _ in range(number):
         page.keyboard.press("ArrowRight")
-    expect(page.locator('[data-part="counts"]')).to_contain_text(f"at {number + 1}")
+    expect(page.locator('[data-part="counts"]')).to_contain_text(re.compile(rf"no\. {number + 1}$"))
 
 
 def captions(folder: Path) -> dict[str, list[str]]:

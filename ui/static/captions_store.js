@@ -217,12 +217,13 @@ function takeRows(rows, fetch) {
 // Which pictures are shown, and in which order.
 let numLooks = 0;
 async function look({ stay = true } = {}) {
-  const id = currentId();
   const mine = ++numLooks;
   const { info } = state;
   const answer = await ask("view", { ...filtered(), sort: state.sort });
   // What was asked for since may be answered first.
   if (mine !== numLooks || info !== state.info || !answer || answer.error) return;
+  // Who went on meanwhile stays where that is.
+  const id = currentId();
   showFilterError(answer.problem);
   showInstead(answer.instead ?? []);
   if (answer.problem) return;
