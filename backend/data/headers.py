@@ -15,6 +15,8 @@ PNG_MODES = {(8, 0): "L", (8, 2): "RGB", (8, 3): "P", (8, 4): "LA", (8, 6): "RGB
 JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 # Start of frame: baseline, extended, progressive. Others are rare.
 FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+# Quantization tables, and what comes last before the picture itself.
+TABLES, SCAN = 0xDB, 0xDA
 # What may stand in front of the frame without changing what the picture is.
 PASSED_OVER = frozenset({0xDB, 0xC4, 0xDD, 0xFE, 0xE0, 0xE2, 0xE3, 0xEC, 0xED, 0xEE})
 PNG_PASSED_OVER = frozenset({b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"sBIT", b"bKGD", b"tIME", b"tEXt", b"iCCP"})
@@ -62,18 +64,35 @@ def _png(data: bytes) -> Header | None:
 
 
 def _jpeg(data: bytes) -> Header | None:
-    place = 2
-    while place + 9 <= len(data):
+    """Walk to the start of the scan, as Pillow does: damage after the frame makes a picture unreadable, too."""
+    place, found = 2, None
+    while place + 5 <= len(data):
         start, marker, num_bytes = struct.unpack_from(">BBH", data, place)
-        if start != 0xFF:
+        content, end = data[place + 4 : place + 2 + num_bytes], place + 2 + num_bytes
+        if start != 0xFF or end > len(data) or num_bytes < 3:
             return None
-        if marker in FRAMES:
-            bits, height, width, num_channels = struct.unpack_from(">BHHB", data, place + 4)
-            mode = JPEG_MODES.get(num_channels)
-            if bits != 8 or mode is None or not width or not height or num_bytes != 8 + 3 * num_channels:
+        if marker == SCAN:
+            return found if num_bytes == 6 + 2 * content[0] else None
+        if marker in FRAMES and found is None:
+            found = _frame(content)
+            if found is None:
                 return None
-            return Header(width, height, mode) if place + 2 + num_bytes <= len(data) else None
-        if marker not in PASSED_OVER:
+        elif marker not in PASSED_OVER or (marker == TABLES and not _are_tables(content)):
             return None
-        place += 2 + num_bytes
+        place = end
     return None
+
+
+def _frame(content: bytes) -> Header | None:
+    if len(content) < 6:
+        return None
+    bits, height, width, num_channels = struct.unpack_from(">BHHB", content)
+    mode = JPEG_MODES.get(num_channels)
+    if bits != 8 or mode is None or not width or not height or len(content) != 6 + 3 * num_channels:
+        return None
+    return Header(width, height, mode)
+
+
+def _are_tables(content: bytes) -> bool:
+    """Tell whether these are whole quantization tables of 64 bytes each, behind their number."""
+    return len(content) % 65 == 0 and all(number < 16 for number in content[::65])
