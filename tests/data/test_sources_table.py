@@ -161,5 +161,5 @@ def test_a_picture_that_is_named_very_often_is_found_as_fast(draw, tmp_path: Pat
     names = ["pictures/a.png"] * num
     start = time.process_time()
     found = look(table(tmp_path / "set.parquet", image_path=names, caption=names, width=[64] * num, height=[48] * num))
-    assert time.process_time() - start < 60, "in the square of their number it takes minutes"
+    assert time.process_time() - start < 20, "in the square of their number it takes minutes"
     assert len({item.name for item in found.images}) == num and found.images[-1].name == f"pictures/a.png ({num})"

@@ -307,4 +307,4 @@ def test_patterns_with_many_stars_end(pattern: str) -> None:
     assert not Pattern(pattern).within()("a" * 3000 + "c")
     # The sign that makes it fail must not be looked for first, either.
     assert not Pattern(pattern).whole()("b" + "a" * 3000)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 1

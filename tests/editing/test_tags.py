@@ -183,7 +183,7 @@ def test_other_numbers_and_sentences_are_no_misspelt_tags() -> None:
     assert completer.meant("2girl") == "2girls"
     began = time.process_time()
     assert completer.meant("a girl who " * 1000) == ""
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 0.1
 
 
 def test_tags_are_found_by_what_they_are_called_elsewhere() -> None:
