@@ -16,9 +16,7 @@ from taggers.base import Picture
 from taggers.config import TABLE, TaggingConfig
 
 # Pictures of telephones, cameras and painting programs, which have to be converted first.
-FOREIGN = frozenset(
-    {".avif", ".heic", ".heif", ".jxl", ".jp2", ".psd", ".clip", ".kra", ".dng", ".cr2", ".nef", ".arw"}
-)
+FOREIGN = frozenset({".heic", ".heif", ".jxl", ".jp2", ".psd", ".clip", ".kra", ".dng", ".cr2", ".nef", ".arw"})
 
 
 def find(config: TaggingConfig) -> list[Picture]:

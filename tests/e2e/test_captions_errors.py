@@ -14,7 +14,7 @@ import pytest
 from captions_in_browser import nobody_looks, opened, saved
 from live_app import App
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 OpenPage = Callable[..., Page]
 LONG = "ä" * 125  # with ".jpg" 254 bytes: as long as a name may be
@@ -172,7 +172,9 @@ def test_a_folder_that_vanishes_in_the_middle_of_a_batch_loses_nothing(page: Pag
     saved(page)
 
 
-def test_undo_does_not_run_over_changes_from_outside(page: Page, pictures: Path) -> None:
+@pytest.fixture
+def refused_undo(page: Page, pictures: Path) -> Locator:
+    """Undo a batch of which somebody else has changed a file since; return what is said."""
     replace_all(page, "cat", "dog")
     expect(page.locator(".captions-note")).to_contain_text("8 captions changed")
     saved(page)
@@ -181,21 +183,21 @@ def test_undo_does_not_run_over_changes_from_outside(page: Page, pictures: Path)
     note = page.locator(".captions-note")
     expect(note).to_contain_text("04.txt")
     assert (pictures / "04.txt").read_text(encoding="utf-8") == "theirs"
-    note.get_by_role("button", name="Overwrite").click()
-    expect(note).to_contain_text("Undone")
+    return note
+
+
+def test_undo_runs_over_changes_from_outside_only_when_one_says_so(
+    page: Page, pictures: Path, refused_undo: Locator
+) -> None:
+    refused_undo.get_by_role("button", name="Overwrite").click()
+    expect(refused_undo).to_contain_text("Undone")
     saved(page)
     assert (pictures / "04.txt").read_text(encoding="utf-8") == "cat, tag0"
 
 
-def test_undo_goes_on_without_a_file_that_others_changed(page: Page, pictures: Path) -> None:
-    replace_all(page, "cat", "dog")
-    expect(page.locator(".captions-note")).to_contain_text("8 captions changed")
-    saved(page)
-    (pictures / "04.txt").write_text("theirs", encoding="utf-8")
-    page.locator("#captions-undo").click()
-    note = page.locator(".captions-note")
-    note.get_by_role("button", name="Keep").click()
-    expect(note).to_contain_text("Undone")
+def test_undo_goes_on_without_a_file_that_others_changed(page: Page, pictures: Path, refused_undo: Locator) -> None:
+    refused_undo.get_by_role("button", name="Keep").click()
+    expect(refused_undo).to_contain_text("Undone")
     saved(page)
     assert (pictures / "04.txt").read_text(encoding="utf-8") == "theirs"
     assert (pictures / "05.txt").read_text(encoding="utf-8") == "cat, tag1"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,6 @@ def folder(tmp_path: Path) -> Path:
         Image.new("RGB", size, (200, 30, 30)).save(folder / f"{name}.png")
     (folder / "e.png").write_bytes(b"no picture")
     return folder
-
-
-@pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.setenv("ATHANOR_HOME", str(tmp_path / "home"))
-    services = Services.create(tmp_path / "home" / "runs")
-    yield services
-    services.desks.close_all()
 
 
 @pytest.fixture

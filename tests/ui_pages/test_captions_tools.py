@@ -40,14 +40,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    monkeypatch.setenv("ATHANOR_HOME", str(tmp_path / "home"))
-    services = Services.create(tmp_path / "home" / "runs")
-    yield services
-    services.desks.close_all()
-
-
-@pytest.fixture
 def page(services: Services) -> CaptionsPage:
     return CaptionsPage(AppContext(services, "en", gr.Blocks()))
 

@@ -133,7 +133,7 @@ def test_the_log_is_searched_and_the_configuration_compared(page: Page) -> None:
     page.get_by_role("tab", name="Log").click()
     expect(page.locator("#runs-log")).to_contain_text("last line")
     page.locator("#runs-log-search").locator("input, textarea").fill("FIRST")
-    expect(page.locator("#runs-log")).to_contain_text("1 lines with 'FIRST'")
+    expect(page.locator("#runs-log")).to_contain_text("1 line with 'FIRST'")
     page.get_by_role("tab", name="Configuration").click()
     expect(page.locator("#runs-config pre")).to_contain_text("[output]")
     page.get_by_role("tab", name="Overview").click()
@@ -182,7 +182,7 @@ def test_pictures_are_dropped_and_others_refused(page: Page, home: Path) -> None
     files = [home / "my pictures 图" / "0.png", home / "my pictures 图" / "0.txt", home / "notes.exe"]
     page.locator("#quick-upload input[type=file]").set_input_files([str(file) for file in files])
     expect(page.locator("#quick-note")).to_contain_text("notes.exe is not a picture")
-    expect(page.locator("#quick-pictures")).to_contain_text("1 of 1 have captions")
+    expect(page.locator("#quick-pictures")).to_contain_text("1 of 1 has a caption")
     stored = next((home / "uploads").iterdir())
     assert sorted(file.name for file in stored.iterdir()) == ["0.png", "0.txt"]
 
