@@ -8,8 +8,8 @@ all of it when there are * or ? in the term; a word alone is looked for in capti
 `aspect:` (width to height, also as 16:9), `score:`, `rating:` (1 to 5, 0: none), `rarest:` (in how many captions the
 rarest tag of this one is).
 `similar:` a picture. Between terms: `and` (or nothing, or a comma), `or`, `not`, brackets; also & | and - or !
-directly before what is not wanted. In quotes blanks, commas and brackets mean themselves; * and ? do behind a
-backslash. Large and small letters are the same. Alone stand:
+directly before what is not wanted. In quotes, double or single, blanks, commas and brackets mean themselves; * and ? do
+behind a backslash. Large and small letters are the same. Alone stand:
 
     untagged   pictures without a caption
     changed    captions that were changed on this page
@@ -40,7 +40,7 @@ FLAGS = frozenset({"untagged", "changed", "dup", "rated", "masked", "cropped", "
 JOINS = {"and": ("and", "&&", "&"), "or": ("or", "||", "|"), "not": ("not",)}
 WORDS = frozenset(word for words in JOINS.values() for word in words)
 # Not before signs: -_- is a face.
-MINUS = re.compile(r'[-!](?=[^\W_]|[("])')
+MINUS = re.compile(r"""[-!](?=[^\W_]|[("'‘])""")
 MAXIMUM_DEPTH = 100
 OPERATORS = {"==": "=", "≥": ">=", "≤": "<=", "≠": "!=", "": "="}
 # What Chinese keyboards write, read as what is meant; of the same length, so that places stay.
@@ -48,13 +48,15 @@ TYPED = str.maketrans("：（）“”＞＜＝！，、", ':()""><=!,,')
 KEY = re.compile(r"([A-Za-z_]+):")
 # A number is compared without a colon, too: tags > 10.
 COMPARED = re.compile(rf"({'|'.join(sorted(NUMBER_KEYS))})(?=\s*(?:[<>=≥≤≠]|!=)+\s*-?\d)", re.IGNORECASE)
+# Single quotes are quotes around a whole word only: girl's, '90s and o'clock have them, too.
+SINGLE = re.compile(r"['‘].+?['’](?=[\s(),]|$)")
 NUMBER = re.compile(
     r"\s*(?P<operator>>=|<=|!=|==|=|>|<|≥|≤|≠|)\s*(?P<number>-?\d+(?:\.\d+)?)(?:\s?[:/x×]\s?(?P<by>\d+(?:\.\d+)?))?"
     r"(?=[\s(),]|$)"
 )
 # What stands where a number should.
 NO_NUMBER = re.compile(r"\s*[<>=!≥≤≠]*\s*[^\s(),]*")
-BARE = re.compile(r'[^\s()":\\,!-][^\s()":\\,]*')
+BARE = re.compile(r"""[^\s()"'‘:\\,!-][^\s()":\\,]*""")
 
 
 class FilterError(UserError):
@@ -247,7 +249,7 @@ class _Parser:
 
     def _alone(self) -> Node:
         start = self.at
-        is_quoted = self.typed[start] == '"'
+        is_quoted = self.typed[start] == '"' or SINGLE.match(self.typed, start) is not None
         pattern = self._pattern()
         name = pattern.text.lower()
         if name in FLAGS and not is_quoted:
@@ -275,6 +277,12 @@ class _Parser:
     def _pattern(self) -> Pattern:
         """Read a word: up to a blank or a bracket that was not opened in it; parts of it may be in quotes."""
         signs: list[str] = []
+        if single := SINGLE.match(self.typed, self.at):
+            self.at += 1
+            while self.at < single.end() - 1:
+                self._take_sign(signs)
+            self.at = single.end()
+            return Pattern("".join(signs))
         depth = 0
         while self.at < len(self.text):
             sign = self.typed[self.at]

@@ -43,6 +43,13 @@ NUM_PER_LINE = 2000
 NUM_FLUSHED = 32
 
 OnConflict = Literal["refuse", "skip", "overwrite"]
+# Tells whether a file is known to be as a change expects it; where not, it is read.
+IsAsSeen = Callable[[Change], bool]
+
+
+def never_seen(_: Change) -> bool:
+    """Know of no file how it is."""
+    return False
 
 
 def journal_path(folder: Path) -> Path:
@@ -124,13 +131,16 @@ class Journal:
             if wait:
                 last.result()
 
-    def undo(self, on_conflict: OnConflict = "refuse", *, wait: bool = True) -> tuple[Action, list[Change]] | None:
+    def undo(
+        self, on_conflict: OnConflict = "refuse", *, wait: bool = True, is_as_seen: IsAsSeen = never_seen
+    ) -> tuple[Action, list[Change]] | None:
         """Take back the last action that stands.
 
         Args:
             on_conflict: What to do about files that others have changed since: nothing at all, pass them over, or
                 overwrite them.
             wait: As `record`.
+            is_as_seen: Tells of files that they are as a change expects them, more quickly than by reading them.
 
         Returns:
             The action, and the changes that were made of files; None: there is nothing to undo.
@@ -139,11 +149,13 @@ class Journal:
             FilesChangedOutside: With `on_conflict="refuse"`; then nothing was written.
             UserError: The journal cannot be written.
         """
-        return self._turn("undo", on_conflict, wait)
+        return self._turn("undo", on_conflict, wait, is_as_seen)
 
-    def redo(self, on_conflict: OnConflict = "refuse", *, wait: bool = True) -> tuple[Action, list[Change]] | None:
+    def redo(
+        self, on_conflict: OnConflict = "refuse", *, wait: bool = True, is_as_seen: IsAsSeen = never_seen
+    ) -> tuple[Action, list[Change]] | None:
         """Do again what was undone last; as `undo`."""
-        return self._turn("redo", on_conflict, wait)
+        return self._turn("redo", on_conflict, wait, is_as_seen)
 
     def history(self, num: int = 50) -> list[Action]:
         """Return the last actions, the newest first; without those that were undone and cannot be done again."""
@@ -331,7 +343,7 @@ class Journal:
         ]
 
     def _turn(
-        self, kind: Literal["undo", "redo"], on_conflict: OnConflict, wait: bool
+        self, kind: Literal["undo", "redo"], on_conflict: OnConflict, wait: bool, is_as_seen: IsAsSeen
     ) -> tuple[Action, list[Change]] | None:
         """Undo the last action, or do the first again that was undone."""
         while True:
@@ -342,7 +354,7 @@ class Journal:
                 record = usable[-1 if kind == "undo" else 0]
                 changes = self._turned(record, kind == "undo")
                 if self._can_judge(changes):
-                    changes, last = self._begin_turn(kind, record, changes, on_conflict)
+                    changes, last = self._begin_turn(kind, record, changes, on_conflict, is_as_seen)
                     break
             self._later(lambda: None).result()
         if wait:
@@ -356,10 +368,10 @@ class Journal:
         return not pending or all(change.kind == "text" for change in [*pending, *changes])
 
     def _begin_turn(
-        self, kind: str, record: Record, changes: Sequence[Change], on_conflict: OnConflict
+        self, kind: str, record: Record, changes: Sequence[Change], on_conflict: OnConflict, is_as_seen: IsAsSeen
     ) -> tuple[list[Change], Future[None]]:
         """Write down that an action is turned and have it done; return what is done, and what is so when it is."""
-        conflicts = {} if on_conflict == "overwrite" else self._conflicts(changes)
+        conflicts = {} if on_conflict == "overwrite" else self._conflicts(changes, is_as_seen)
         if conflicts and on_conflict == "refuse":
             raise FilesChangedOutside(record.name, sorted(conflicts))
         step = record.step + 1
@@ -382,25 +394,25 @@ class Journal:
     def _changes_of(self, part: Part) -> Iterator[Change]:
         return (Change(*row) for row in self._log.data(part.start, part.num_bytes))
 
-    def _conflicts(self, changes: Sequence[Change]) -> dict[str, Problem]:
+    def _conflicts(self, changes: Sequence[Change], is_as_seen: IsAsSeen) -> dict[str, Problem]:
         """Return the files that are neither as before the changes nor as behind them, and what is wrong.
 
         What belongs to a picture that cannot be moved stays with it.
         """
         wanted = net(changes)
-        found = {change.path: change for change in wanted if not self._can_make(change)}
+        found = {change.path: change for change in wanted if not self._can_make(change, is_as_seen)}
         apart = {together(change) for change in found.values()} - {""}
         found |= {change.path: change for change in wanted if together(change) in apart}
         return {path: changed_outside(found[path]) for path in sorted(found)}
 
-    def _can_make(self, change: Change) -> bool:
+    def _can_make(self, change: Change, is_as_seen: IsAsSeen) -> bool:
         """Tell whether a file is as the change expects it, or will be as soon as it is written."""
         with self._pending_lock:
             pending = self._pending.get(change.path)
         if pending and pending[0].kind == change.kind == "text":
             text = pending[0].after
             return is_same_text(text, change.before) or is_same_text(text, change.after)
-        return self._changer.can_make(change)
+        return is_as_seen(change) or self._changer.can_make(change)
 
     def _recover(self) -> None:
         """Carry to its end what was begun by processes that are gone."""

@@ -25,7 +25,7 @@ from backend.data.filesystems import LocalFiles
 from backend.data.index import Index
 from backend.data.picture_edits import EDIT_SUFFIX
 from backend.editing.edited import Edited
-from backend.editing.files import find_caption, is_same_text
+from backend.editing.files import is_same_text
 from backend.editing.glancing import Glance, is_same
 from backend.editing.journal import Action, Change, Journal, OnConflict
 from backend.editing.likeness import look
@@ -353,7 +353,7 @@ class Library(MaskActions):
         with self._act_lock:
             with self._lock:
                 self._ready()
-                done = turn(on_conflict, wait=False)
+                done = turn(on_conflict, wait=False, is_as_seen=self._is_as_seen)
                 if done is None:
                     return None
                 action, changes = done
@@ -365,6 +365,14 @@ class Library(MaskActions):
             found = self._done(action, others) if others else Applied(action)
             rows = [row for name in names if (row := self.row(name)) is not None]
             return replace(found, rows=tuple(dict.fromkeys([*rows, *found.rows])))
+
+    def _is_as_seen(self, change: Change) -> bool:
+        """Tell whether a caption's file has what a change expects, by its stamp: of 100,000 none is read."""
+        row = self._first_of.get(change.path)
+        if change.kind != "text" or row is None or change.path in self._unsaved:
+            return False
+        is_same = is_same_text(self.texts[row] if self.has_caption[row] else None, change.before)
+        return is_same and self._stamp(change.path) == self._pictures.caption_stamps[row]
 
     def _turned_texts(self, action: Action, changes: Sequence[Change]) -> dict[str, str | None]:
         """Return the captions after an undo or redo."""
@@ -426,18 +434,6 @@ class Library(MaskActions):
         for row in rows:
             self._pictures.caption_stamps[row] = stamp
         return [Conflict(row, self.names[row], ours, theirs or "") for row in rows]
-
-    def _stamp(self, caption: str) -> str:
-        try:
-            return LocalFiles().stamp(f"{self.root}{os.sep}{caption}")
-        except UserError as error:
-            if error.problem.code == "file_not_found":
-                return ""
-            raise
-
-    def _on_disk(self, caption: str) -> str | None:
-        found = find_caption(f"{self.root}{os.sep}{caption}")
-        return found.text if found else None
 
 
 def _plain(text: str) -> str:

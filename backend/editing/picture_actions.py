@@ -15,6 +15,7 @@ from pathlib import Path
 
 from backend.config import paths
 from backend.config.problems import Problem, UserError
+from backend.data.filesystems import LocalFiles
 from backend.data.picture_edits import EDIT_SUFFIX, MAXIMUM_RATING, PictureEdit, Size, edit_text, parse_edit, turned_on
 from backend.data.records import MASK_SUFFIX
 from backend.data.sources.base import stem_of
@@ -395,13 +396,19 @@ class PictureActions(Rows, ABC):
     def _settle(self) -> None:
         """Take note of what has become of files; of those that an action is about, in `_became`."""
 
-    @abstractmethod
     def _stamp(self, name: str) -> str:
         """Return the stamp of a file below the folder; empty: it is not there."""
+        try:
+            return LocalFiles().stamp(f"{self.root}{os.sep}{name}")
+        except UserError as error:
+            if error.problem.code == "file_not_found":
+                return ""
+            raise
 
-    @abstractmethod
     def _on_disk(self, name: str) -> str | None:
         """Return the text of a file below the folder; None: it is not there."""
+        found = find_caption(f"{self.root}{os.sep}{name}")
+        return found.text if found else None
 
     @abstractmethod
     def _load(self, listed: Listed, known: Pictures) -> Pictures:

@@ -193,3 +193,21 @@ def test_each_tab_keeps_what_it_could_not_save_for_itself(app: App, page: Page, 
     )
     saved(other)
     assert (pictures / "01.txt").read_text(encoding="utf-8") == "one, two, three, n1, kept"
+
+
+def name_of(tab: Page) -> str:
+    """Return what a tab calls itself when it next asks what is new."""
+    with tab.expect_request(lambda asked: '"fn_name":"poll"' in (asked.post_data or "")) as asking:
+        pass
+    return str(asking.value.post_data_json["data"]["tab"])
+
+
+def test_a_duplicated_tab_is_another_one_and_a_reloaded_one_is_not(page: Page) -> None:
+    with page.expect_popup() as duplicating:  # with a copy of what is stored, as the browser's own command makes one
+        page.evaluate("window.open(location.href)")
+    duplicate, name = duplicating.value, name_of(page)
+    assert name_of(duplicate) != name
+    expect(page.locator(".captions-note")).to_contain_text("open in another tab")
+    duplicate.close()
+    page.reload()
+    assert name_of(page) == name

@@ -57,6 +57,9 @@ def found(library: Library, text: str) -> str:
     [
         ("", "abcdef"),
         ('tag:"cat ears"', "ab"),
+        ("tag:'cat ears'", "ab"),
+        ("not 'cat ears'", "cdef"),
+        ("-‘cat ears’ untagged", "ef"),
         ("tag:cat", ""),
         ("tag:cat*", "ab"),
         ("tag:1????", "a"),
@@ -236,7 +239,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampl
     ]
 )
 patterns = texts.map(Pattern.of) | st.lists(
-    st.sampled_from(["*", "?", "a", "B", " ", "\\*", "\\?", "\\\\", '"', "(", ")", "猫", ":"]), max_size=8
+    st.sampled_from(["*", "?", "a", "B", " ", "\\*", "\\?", "\\\\", '"', "'", "(", ")", "猫", ":"]), max_size=8
 ).map(lambda signs: Pattern("".join(signs)))
 leaves: st.SearchStrategy[Node] = (
     st.builds(Term, st.sampled_from(["tag", "caption", "name", "path", "similar", ""]), patterns)
@@ -258,6 +261,11 @@ nodes: st.SearchStrategy[Node] = st.recursive(
 )
 
 
+@pytest.mark.parametrize("word", ["girl's", "'90s", "o'clock", "girls'", "n'"])
+def test_single_quotes_within_words_are_signs_of_the_word(word: str) -> None:
+    assert parse(f"tag:{word} not tag:cat") == And((Term("tag", Pattern(word)), Not(Term("tag", Pattern("cat")))))
+
+
 @given(nodes)
 def test_what_is_printed_means_the_same(node: Node) -> None:
     assert parse(str(node)) == node
@@ -265,7 +273,7 @@ def test_what_is_printed_means_the_same(node: Node) -> None:
 
 @given(
     st.text(max_size=20)
-    | st.lists(st.sampled_from('tag: ( ) " and or not cat * \\ tags: > 5 ：'.split())).map(" ".join)
+    | st.lists(st.sampled_from("tag: ( ) \" and or not cat * \\ tags: > 5 ： ' ’".split())).map(" ".join)
 )
 def test_any_text_is_a_filter_or_an_error_at_a_place(text: str) -> None:
     try:

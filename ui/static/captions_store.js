@@ -57,8 +57,12 @@ async function ask(method, argument = {}) {
 
 // Saving. Edits wait in a line, and in the browser's storage until the server has them: a reload loses nothing.
 // Each tab keeps those of each folder for itself: no other tab or folder clears them away.
+// Its name is put down only while the page is gone: who duplicates a tab copies what is stored, and is another tab.
 const tabName = sessionStorage.getItem("athanor.tab") ?? Math.random().toString(36).slice(2);
-sessionStorage.setItem("athanor.tab", tabName);
+window.addEventListener("pagehide", () => sessionStorage.setItem("athanor.tab", tabName));
+const takeTabName = () => sessionStorage.removeItem("athanor.tab");
+window.addEventListener("pageshow", takeTabName);
+takeTabName();
 const UNSAVED = "athanor.captions.unsaved.";
 const unsaved = new Map();
 let isSaving = null;
