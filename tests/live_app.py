@@ -56,6 +56,8 @@ class App:
     process: subprocess.Popen[bytes] | None = None
     # What the app finds in its environment beyond what every test needs.
     variables: dict[str, str] = field(default_factory=dict)
+    # What the app is started by, such as a program that takes rights from it.
+    starter: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -68,7 +70,7 @@ class App:
     def start(self, *options: str) -> None:
         environment = {**os.environ, "ATHANOR_HOME": str(self.home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         environment |= self.variables
-        command = [sys.executable, "gui.py", "--no-browser", "--port", str(self.port), *options]
+        command = [*self.starter, sys.executable, "gui.py", "--no-browser", "--port", str(self.port), *options]
         with (self.home / "gui.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 2 * PATIENCE_SECONDS

@@ -107,6 +107,7 @@ function build() {
   root.replaceChildren(
     headNode(),
     el("div", { class: "captions-tagging", "data-part": "tagging", hidden: true }),
+    el("div", { class: "captions-failed", "data-part": "failed", hidden: true }),
     el("div", { class: "captions-note", "data-part": "note", hidden: true }),
     el("div", { class: "captions-empty", "data-part": "empty", hidden: true }),
     el("div", { class: "captions-panes", "data-part": "panes", role: "group", "aria-label": words("panes") }, ...["grid", "side", "tags"].map((name) => el("button", { type: "button", class: "small-button", "data-go": name, onclick: () => showPane(name) }, words("pane." + name)))),
@@ -157,7 +158,7 @@ async function takeUp(path, again = false, why = "", at = "") {
   if (path !== state.folder || again) await save();
   const mine = ++opening;
   const isSame = path === state.folder && Boolean(state.info);
-  if (!isSame || again) say("");
+  if (!isSame || again) { say(""); tellFailed(""); }
   headedFor = isSame ? at || headedFor : "";
   const places = isSame ? { name: headedFor || currentRow()?.name, why, at: state.at, names: namesOf(state.selected), scroll: part("grid").scrollTop } : {};
   // Most folders are open before anybody would read this.

@@ -35,14 +35,14 @@ const toText = (numbers) => { const bytes = new Uint8Array(Int32Array.from(numbe
 const toNumbers = (text) => new Int32Array(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer);
 
 // What the user must read stays until it is solved or something else is said.
-function say(text, kind = "", ...tools) {
-  const box = part("note");
+const say = (text, kind = "", ...tools) => showNote(part("note"), text, kind, ...tools);
+function showNote(box, text, kind, ...tools) {
   if (text && kind !== "error") window.athanor.announce(text);
   box.hidden = !text;
-  box.className = "captions-note" + (kind ? " is-" + kind : "");
+  box.className = box.classList[0] + (kind ? " is-" + kind : "");
   if (kind === "error") box.setAttribute("role", "alert");
   else box.removeAttribute("role");
-  box.replaceChildren(el("span", {}, text), ...tools, ...(text ? [iconButton("\u00d7", words("close"), () => say(""))] : []));
+  box.replaceChildren(el("span", {}, text), ...tools, ...(text ? [iconButton("\u00d7", words("close"), () => showNote(box, ""))] : []));
 }
 
 // An answer of another time than the rows of the page opens the folder again: what is not saved is taken along by name.
@@ -134,19 +134,24 @@ function settle(edit, answer) {
 // Says how far saving is: what this page has not sent, what the server has not written, what could not be written.
 function tellSaving(answer) {
   if (unsaved.size) return;
-  if (answer.num_failed) {
-    showSaved("failed");
-    const text = answer.failed[0] + (answer.num_failed > 1 ? "\n" + words("failed.more", { num: many(answer.num_failed - 1) }) : "");
-    notSaved = text;
-    say(text, "error", button(words("retry"), async () => { const done = await ask("retry"); if (done && !done.error) { say(""); took(done); } }, { "data-tool": "retry" }));
-    return;
-  }
+  tellFailed(answer.num_failed > 1 ? `${answer.failed[0]}\n${words("failed.more", { num: many(answer.num_failed - 1) })}` : answer.failed[0] ?? "");
+  if (answer.num_failed) return showSaved("failed");
   // What has been solved is no longer told.
   if (notSaved && part("note").querySelector("span")?.textContent === notSaved) say("");
   notSaved = "";
   if (answer.pending) showSaved("waiting", words("saved.pending", { num: many(answer.pending) }));
   else if (state.conflicts.size) showSaved("conflict", words("saved.conflicts", { num: many(state.conflicts.size) }));
   else showSaved("saved");
+}
+
+// Stands beside what else is said, until it is solved; who closes it reads it again when it is another.
+let failed = "";
+function tellFailed(text) {
+  if (text === failed) return;
+  failed = text;
+  if (!text) return showNote(part("failed"), "");
+  const retry = async () => { const done = await ask("retry"); if (done && !done.error) { tellFailed(""); took(done); } };
+  showNote(part("failed"), text, "error", button(words("retry"), retry, { "data-tool": "retry" }));
 }
 
 // How many answers were taken over: one to an earlier question must not come after them.
