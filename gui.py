@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 import uvicorn
@@ -49,9 +50,14 @@ def main() -> int:
         open_browser(url)
     host, root_path = host_of(listen=options.listen), options.root_path.rstrip("/")
     app = make_app(services, login=login, root_path=root_path)
+    # Whoever ends us politely is Ctrl+C: uvicorn hands the signal on when it has stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Caretaker(services.queue):
         uvicorn.run(app, host=host, port=port, log_level="warning", root_path=root_path)
     services.tensorboard.stop()
+    if num := services.desks.num_pending():
+        print(translate("gui.saving", language, num=num), flush=True)
+    services.desks.close_all()
     lock.release()
     return 0
 

@@ -307,8 +307,12 @@ class Desks:
         if desk is not None:
             desk.library.close()
 
+    def num_pending(self) -> int:
+        """Return how many files have yet to be written."""
+        return sum(desk.library.journal.num_pending for desk in self._open.values())
+
     def close_all(self) -> None:
-        """Close all folders."""
+        """Close all folders: what is not written yet is, and what is known of them kept for the next time."""
         for key in list(self._open):
             self.close(key)
 

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from captions_in_browser import nobody_looks, opened, saved
 from live_app import App
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
+
+from backend.editing.pictures import recall
 
 OpenPage = Callable[..., Page]
 LONG = "ä" * 125  # with ".jpg" 254 bytes: as long as a name may be
@@ -261,6 +264,26 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_shown(app: App, open_page:
     page.press("#captions-folder", "Enter")
     said(page, re.compile("is a file|not a folder", re.I))
     expect(page.locator(".caption-tile")).to_have_count(8)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_the_program_after_a_batch_finds_all_written_and_known(
+    signal_number: int, open_page: OpenPage, pictures: Path, tmp_path: Path
+) -> None:
+    app = App(tmp_path / "home")
+    app.home.mkdir()
+    app.start()
+    assert app.process is not None
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures)
+    replace_all(page, "cat", "dog")
+    expect(page.locator(".captions-note")).to_contain_text("8 captions changed")
+    page.context.close()
+    app.process.send_signal(signal_number)
+    assert app.process.wait(60) == 0, app.log
+    wanted = [f"dog, tag{number % 2}" for number in range(8)]
+    assert texts(pictures) == wanted
+    (known,) = app.home.rglob("*.rows")
+    assert recall(known)[0].texts == wanted, "the next time no caption has to be read again"
 
 
 def test_what_is_typed_while_the_program_is_gone_is_saved_when_it_is_back(app: App, page: Page, pictures: Path) -> None:
