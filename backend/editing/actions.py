@@ -37,6 +37,10 @@ class Change:
         return short if self.kind == "text" else (*short, self.kind)
 
 
+# Why a file was not written that is not about what is in it.
+TRIED_AGAIN = frozenset({"no_space", "file_unwritable", "file_unreadable", "caption_folder_gone"})
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A file that an action did not write, and why: `caption_changed_outside`, `file_unwritable`, `no_space` ..."""
@@ -107,11 +111,17 @@ class Record:
     def is_finished(self) -> bool:
         return self.finished_step == self.step
 
+    @property
+    def left_for_good(self) -> dict[str, Skipped]:
+        """The files that are others' by now; those that only could not be written are tried again by the next step."""
+        return {path: each for path, each in self.skipped.items() if each.problem.code not in TRIED_AGAIN}
+
     def fold(self, entry: Entry, start: int) -> None:
         """Take note of what the journal says of this action."""
         if entry["kind"] in ("begin", "undo", "redo"):
             self.step, self.owner, self.place = entry.get("step", 1), tuple(entry["owner"]), start
             self.begun.append((start, self.step))
+            self.skipped = self.left_for_good
         match entry["kind"]:
             case "changes":
                 self.parts.append(Part(start, entry["bytes"], entry.get("kinds") == ["text"]))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from backend.config.paths import home
-from backend.config.problems import Problem
+from backend.config.problems import Problem, UserError
 from backend.editing.actions import Action, Change, FilesChangedOutside, Part, Record, Skipped
 from backend.editing.blobs import Blobs
 from backend.editing.changing import Changer, changed_outside, net, together
@@ -45,11 +45,7 @@ NUM_FLUSHED = 32
 OnConflict = Literal["refuse", "skip", "overwrite"]
 # Tells whether a file is known to be as a change expects it; where not, it is read.
 IsAsSeen = Callable[[Change], bool]
-
-
-def never_seen(_: Change) -> bool:
-    """Know of no file how it is."""
-    return False
+UNSEEN: IsAsSeen = lambda _: False  # noqa: E731
 
 
 def journal_path(folder: Path) -> Path:
@@ -132,7 +128,7 @@ class Journal:
                 last.result()
 
     def undo(
-        self, on_conflict: OnConflict = "refuse", *, wait: bool = True, is_as_seen: IsAsSeen = never_seen
+        self, on_conflict: OnConflict = "refuse", *, wait: bool = True, is_as_seen: IsAsSeen = UNSEEN
     ) -> tuple[Action, list[Change]] | None:
         """Take back the last action that stands.
 
@@ -152,7 +148,7 @@ class Journal:
         return self._turn("undo", on_conflict, wait, is_as_seen)
 
     def redo(
-        self, on_conflict: OnConflict = "refuse", *, wait: bool = True, is_as_seen: IsAsSeen = never_seen
+        self, on_conflict: OnConflict = "refuse", *, wait: bool = True, is_as_seen: IsAsSeen = UNSEEN
     ) -> tuple[Action, list[Change]] | None:
         """Do again what was undone last; as `undo`."""
         return self._turn("redo", on_conflict, wait, is_as_seen)
@@ -384,7 +380,8 @@ class Journal:
 
     def _turned(self, record: Record, is_back: bool) -> list[Change]:
         """Return what an action changes of the files, or the way back; without the files that it passed over."""
-        changes = [change for change in self._read(record) if change.path not in record.skipped]
+        left = record.left_for_good
+        changes = [change for change in self._read(record) if change.path not in left]
         return [change.turned for change in reversed(changes)] if is_back else changes
 
     def _read(self, record: Record) -> Iterator[Change]:
@@ -412,7 +409,10 @@ class Journal:
         if pending and pending[0].kind == change.kind == "text":
             text = pending[0].after
             return is_same_text(text, change.before) or is_same_text(text, change.after)
-        return is_as_seen(change) or self._changer.can_make(change)
+        try:
+            return is_as_seen(change) or self._changer.can_make(change)
+        except UserError:  # it cannot be read: the thread that writes says so, of this file alone
+            return True
 
     def _recover(self) -> None:
         """Carry to its end what was begun by processes that are gone."""

@@ -129,6 +129,30 @@ def test_undo_over_a_change_from_outside_is_refused_unless_wanted(folder: Path) 
         assert texts(folder)["a.txt"] == "1girl, cat ears"
 
 
+def test_what_only_could_not_be_written_is_undone_and_done_again_with_the_rest(folder: Path) -> None:
+    start, place = texts(folder), folder / "sub" / "c.txt"
+    changes = [Change("a.txt", "1girl, cat ears", "cat"), Change("sub/c.txt", "风景, 山", "山")]
+
+    def forbid() -> None:
+        place.unlink()
+        place.symlink_to(place.name)  # a link to itself: nobody can read or write it
+
+    with Journal(folder) as journal:
+        forbid()
+        action = journal.record("both", changes)
+        assert [each.path for each in action.skipped] == ["sub/c.txt"]
+        undone = journal.undo()
+        assert undone is not None and (folder / "a.txt").read_text(encoding="utf-8") == "1girl, cat ears"
+        place.unlink()
+        place.write_text(start["sub/c.txt"], encoding="utf-8")
+        journal.redo()
+        assert texts(folder) == start | {"a.txt": "cat", "sub/c.txt": "山"}
+    with Journal(folder) as journal:
+        assert journal.history()[0].skipped == ()
+        journal.undo()
+        assert texts(folder) == start
+
+
 def test_a_recording_of_many_parts_is_one_action(folder: Path) -> None:
     start = texts(folder)
     with Journal(folder) as journal:
