@@ -78,7 +78,9 @@ def filled(template: str, picture: Picture, caption: str) -> str:
     """Return a prompt with the facts of a picture in the place of {tags}, {name} and {folder}."""
     path = PurePosixPath(picture.name)
     folder = path.parent.name or Path(picture.folder).name
-    return template.replace("{tags}", caption).replace("{name}", path.stem).replace("{folder}", folder)
+    facts = {"{tags}": caption, "{name}": path.stem, "{folder}": folder}
+    # All at once: a caption may have {name} in it.
+    return re.sub(r"\{(?:tags|name|folder)\}", lambda match: facts[match[0]], template)
 
 
 def chats(prompt: str, mark: str) -> tuple[Messages, ...]:

@@ -18,6 +18,8 @@ from taggers.models import ROWS
 TABLE = "tagging"
 WRITES_TEXT = (Condition("tagging.output", "in", ("txt", "json")),)
 MAKES_MASKS = (Condition("tagging.model", "in", tuple(row.name for row in ROWS if row.kind == "background")),)
+# What is said of texts that are not in the form of their field.
+FORMS = {"caption_extension": "tagging_extension", "gpu_ids": "tagging_cards"}
 NOT_MCUT = (Condition("tagging.mcut", "eq", False),)
 
 
@@ -192,7 +194,10 @@ class TaggingConfig(Section):
     @classmethod
     def _with_dot(cls, value: Any) -> Any:
         """Take txt for .txt."""
-        return f".{value}" if isinstance(value, str) and value[:1].isalnum() else value
+        if not isinstance(value, str):
+            return value
+        plain = value.strip()
+        return f".{plain}" if plain[:1].isalnum() else plain
 
 
 @cache
@@ -222,7 +227,8 @@ def _problem(error: Any) -> Problem:
         code = "unknown_key_suggest" if near else "unknown_key"
         return Problem("error", code, path, {"name": name, "suggestion": near, "value": error["input"]})
     params = {"value": error["input"], **error.get("ctx", {}), "message": error["msg"]}
-    return Problem("error", error["type"], path, {key: value for key, value in params.items() if key != "error"})
+    code = FORMS[name] if error["type"] == "string_pattern_mismatch" else error["type"]
+    return Problem("error", code, path, {key: value for key, value in params.items() if key != "error"})
 
 
 def load(path: Path) -> TaggingConfig:

@@ -89,8 +89,10 @@ def at(path: Path) -> ModelFiles:
     """Return the model in a folder, or of an ONNX file.
 
     Raises:
-        UserError: There is no model, its list of tags is missing, or its weights are pickled.
+        UserError: There is no model, it is another file, its list of tags is missing, or its weights are pickled.
     """
+    if path.is_file() and path.suffix.lower() != ".onnx":
+        raise UserError("tagger_file", f"{TABLE}.model", value=str(path))
     onnx = path if path.is_file() else _only_onnx(path)
     if onnx is None:
         if (path / "config.json").is_file():

@@ -73,8 +73,10 @@ def check(config: TaggingConfig) -> None:
     if not config.folders:
         raise UserError("tagging_folders_empty", f"{TABLE}.folders")
     for folder in config.folders:
-        if not paths.resolve(folder).is_dir():
-            raise UserError("tagging_folder_missing", f"{TABLE}.folders", value=folder)
+        place = paths.resolve(folder)
+        if not place.is_dir():
+            code = "caption_folder_is_file" if place.is_file() else "tagging_folder_missing"
+            raise UserError(code, f"{TABLE}.folders", value=folder)
     make_rules(config)
     if config.output == "txt" and config.caption_extension.lower() in EXTENSIONS:
         raise UserError("tagging_over_pictures", f"{TABLE}.caption_extension", value=config.caption_extension)

@@ -114,7 +114,8 @@ def providers(device: str, available: Sequence[str]) -> list[str]:
     wanted = [name for kind, names in PROVIDERS.items() if device in (kind, "auto") for name in names]
     found = [name for name in wanted if name in available]
     if not found:
-        raise UserError("tagger_device_missing", f"{TABLE}.device", value=device, found=", ".join(available))
+        there = ", ".join(kind for kind, names in PROVIDERS.items() if not set(names).isdisjoint(available))
+        raise UserError("tagger_device_missing", f"{TABLE}.device", value=device, found=there)
     return list(dict.fromkeys((*found[:1], CPU)))
 
 
@@ -122,15 +123,16 @@ def shape_of(dimensions: Sequence[Any], kind: str) -> Shape:
     """Return what the model's input says: (batch, side, side, 3) or (batch, 3, side, side); names are any number.
 
     Raises:
-        ValueError: It is no input for pictures.
+        ValueError: It is no input for square pictures.
     """
     if len(dimensions) != 4 or kind not in TYPES:
         raise ValueError(f"{kind} {list(dimensions)}")
     batch, second, third, fourth = (size if isinstance(size, int) and size > 0 else 0 for size in dimensions)
     channels_first = second == 3 and fourth != 3
-    if not channels_first and fourth not in (0, 3):
+    height, width = (third, fourth) if channels_first else (second, third)
+    if (not channels_first and fourth not in (0, 3)) or (height and width and height != width):
         raise ValueError(f"{kind} {list(dimensions)}")
-    return Shape((third if channels_first else second) or USUAL_SIDE, channels_first, batch, TYPES[kind])
+    return Shape(height or width or USUAL_SIDE, channels_first, batch, TYPES[kind])
 
 
 class OnnxTagger:
@@ -149,12 +151,15 @@ class OnnxTagger:
         self.tags = tags
         self.layout = layout
         self._session, self.note = start_session(path, device)
-        given = self._session.get_inputs()[0]
+        given, *more = self._session.get_inputs()
         try:
             self.shape = shape_of(given.shape, given.type)
         except ValueError as error:
-            raise UserError("tagger_damaged", f"{TABLE}.model", value=str(path), reason=str(error)) from error
-        self._input = given.name
+            raise UserError("tagger_input", f"{TABLE}.model", value=str(path), found=str(error)) from error
+        if more:
+            found = ", ".join(each.name for each in (given, *more))
+            raise UserError("tagger_input", f"{TABLE}.model", value=str(path), found=found)
+        self._path, self._input = path, given.name
         self._output = _output_of(self._session, len(tags.names), path)
         self.fixed_batch = self.shape.batch
         self.device = self._session.get_providers()[0].removesuffix(SUFFIX)
@@ -167,7 +172,7 @@ class OnnxTagger:
         """Return the confidences of a batch; one that is too short for the model is filled up.
 
         Raises:
-            UserError: The device cannot do it, for want of memory most of all.
+            UserError: The device cannot do it, for want of memory most of all, or there is not a number for each tag.
         """
         batch = [*prepared, *[prepared[-1]] * max(0, self.fixed_batch - len(prepared))]
         try:
@@ -175,7 +180,12 @@ class OnnxTagger:
         except Exception as error:  # onnxruntime's errors have no common class of their own
             params = {"value": self.device, "reason": _first_line(error), "num": len(batch)}
             raise UserError("tagger_broke", f"{TABLE}.batch_size", **params) from error
-        scores: NDArray[Any] = np.asarray(found, np.float32)[: len(prepared)]
+        scores: NDArray[Any] = np.asarray(found, np.float32)
+        num_tags = len(self.tags.names) if self.tags else 0
+        if scores.shape != (len(batch), num_tags):  # the file did not say
+            params = {"value": str(self._path), "num_tags": num_tags, "found": " x ".join(map(str, scores.shape[1:]))}
+            raise UserError("tagger_mismatch", f"{TABLE}.model", **params)
+        scores = scores[: len(prepared)]
         if self.layout == "cl":
             scores = np.float32(0.5) * (np.tanh(scores / np.float32(2)) + 1)  # the sigmoid, without overflow
         return [Described(scores=row) for row in scores]

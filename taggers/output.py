@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from taggers.config import TaggingConfig
 from taggers.tags import joined
 
 LINES_NAME = "captions.jsonl"
+NOT_UTF8 = re.compile("[\ud800-\udfff]")
 CAPTION, DETAILS, FILE_NAME = "caption", "confidences", "file_name"
 
 
@@ -119,7 +121,7 @@ class Output:
         if old is None:
             raise UserError("caption_json_foreign", value=self._file_of(picture))
         first = {FILE_NAME: picture.name} if is_line else {}
-        return json.dumps({**first, **old, **values}, ensure_ascii=False, indent=None if is_line else 1)
+        return _as_json({**first, **old, **values}, indent=None if is_line else 1)
 
     def flush(self) -> list[Problem]:
         """Write what was put since the last time, a file that holds a whole folder anew; a thread writes the files.
@@ -220,6 +222,12 @@ def _written_by(change: Change) -> Iterator[str]:
         return
     before = _by_name(change.before or "")
     yield from (name for name, line in _by_name(change.after or "").items() if line != before.get(name))
+
+
+def _as_json(content: Mapping[str, Any], indent: int | None) -> str:
+    """Return JSON in plain signs; names of files that are no UTF-8 can only be told by numbers."""
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    return json.dumps(content, indent=indent) if NOT_UTF8.search(text) else text
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -70,13 +70,15 @@ class Task:
         self.gone = pictures.gone(self.config, found)
         if findings is not None:
             return self._first(self._unknown(found, findings))
+        num_done = 0
         if self.is_resumed:
-            found = output.left(found)
+            left = output.left(found)
+            num_done, found = len(found) - len(left), left
         if self.config.on_existing == "skip":
             wanted = [picture for picture in found if not _has_caption(output, picture)]
             self.counts.skipped += len(found) - len(wanted)
             found = wanted
-        return self._first(found)
+        return self._first(found, num_done)
 
     def _unknown(self, found: list[Picture], findings: Findings) -> list[Picture]:
         if self.config.on_existing != "skip":
@@ -85,11 +87,12 @@ class Task:
         self.counts.skipped += len(found) - len(wanted)
         return wanted
 
-    def _first(self, found: list[Picture]) -> list[Picture]:
+    def _first(self, found: list[Picture], num_done: int = 0) -> list[Picture]:
+        """Return no more than are wanted, less those that an earlier process has done."""
         limit = self.config.limit
         if self.config.dry_run:
             limit = min(limit, PREVIEW_NUMBER) or PREVIEW_NUMBER
-        return found[:limit] if limit else found
+        return found[: max(0, limit - num_done)] if limit else found
 
 
 def _has_caption(output: Output, picture: Picture) -> bool:

@@ -23,6 +23,8 @@ LEAST_OF_NAMES = 0.15
 SERIES = re.compile(r"^(?P<name>.+?)_?\((?P<series>[^()]+)\)$")
 WEIGHTED = re.compile(r"^\((.+):\d+(?:\.\d+)?\)$")
 ARROW = re.compile(r"\s*(?:->|→|=>)\s*")
+SPACES = " \t\r\n"
+ESCAPED = re.compile(r"\\([()])")
 Scores = NDArray[np.float32]
 
 
@@ -62,8 +64,8 @@ class Rules:
 
 
 def same(name: str) -> str:
-    """Return the form in which two spellings of a tag are compared."""
-    return " ".join(name.replace("_", " ").casefold().split())
+    """Return the form in which two spellings of a tag are compared; brackets may be typed as they are escaped."""
+    return " ".join(ESCAPED.sub(r"\1", name).replace("_", " ").casefold().split())
 
 
 def make_rules(config: TaggingConfig) -> Rules:
@@ -85,15 +87,17 @@ def make_rules(config: TaggingConfig) -> Rules:
         config,
         {kind: thresholds.get(kind, config.other_threshold) for kind in ORDER},
         re.compile("|".join(f"(?:{pattern})" for pattern in patterns)) if patterns else None,
-        dict(_replacement(line) for line in config.replacements if line.strip()),
+        {tag: new for line in config.replacements if line.strip() for tag, new in _replacement(line)},
     )
 
 
-def _replacement(line: str) -> tuple[str, tuple[str, ...]]:
-    parts = ARROW.split(line.strip(), maxsplit=1)
-    if len(parts) != 2 or not parts[0]:
+def _replacement(line: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what is written for each of the tags before the arrow."""
+    parts = ARROW.split(line.strip())
+    old = typed_tags(parts[0])
+    if len(parts) != 2 or not old:
         raise UserError("tag_replacement_invalid", f"{TABLE}.replacements", value=line)
-    return same(parts[0]), tuple(typed_tags(parts[1]))
+    return [(same(tag), tuple(typed_tags(parts[1]))) for tag in old]
 
 
 def mcut(scores: Scores) -> float:
@@ -194,13 +198,21 @@ def joined(old: str, new: Sequence[str], config: TaggingConfig) -> str:
     Each line of what it has is a caption of its own, and gets all that is new.
     """
     kept = "" if config.on_existing == "overwrite" else old.strip()
-    if "\n" in kept:
+    if "\n" in kept and "\n" not in config.separator:
         return "\n".join(joined(line, new, config) if line.strip() else line for line in kept.split("\n"))
     known = set(map(_bare, _parts(kept, config))) if config.on_existing == "merge" else set()
-    text = config.separator.join(word for word in new if _bare(word) not in known)
-    parts = (text, kept) if config.on_existing == "prepend" else (kept, text)
-    caption = config.separator.join(part for part in parts if part)
-    return _led(caption, config)
+    # Of a sentence with commas all parts are known when it stands there already.
+    text = config.separator.join(word for word in new if not known.issuperset(map(_bare, _parts(word, config))))
+    return _led(_linked((text, kept) if config.on_existing == "prepend" else (kept, text), config), config)
+
+
+def _linked(parts: Sequence[str], config: TaggingConfig) -> str:
+    """Return two texts as one caption; a separator that stands where they meet already is not doubled."""
+    first, second = parts
+    edge = SPACES + "," + "".join(sign for sign in config.separator if not sign.isalnum())
+    if not first.strip(edge) or not second.strip(edge):
+        return first if first.strip(edge) else second
+    return first.rstrip(edge) + config.separator + second.lstrip(edge)
 
 
 def triggers(config: TaggingConfig) -> list[str]:
@@ -215,12 +227,12 @@ def _led(caption: str, config: TaggingConfig) -> str:
         return caption
     if not set(leading).isdisjoint(map(_bare, found)):
         caption = config.separator.join(part.strip() for part in found if _bare(part) not in leading)
-    return config.separator.join(part for part in (config.trigger_word.strip(), caption) if part)
+    return _linked((config.trigger_word.strip(), caption), config)
 
 
 def _parts(caption: str, config: TaggingConfig) -> list[str]:
-    """Return what stands between commas, or what the user has instead."""
-    return re.split("|".join({",", re.escape(config.separator.strip() or ",")}), caption)
+    """Return what stands between commas, or what the user has instead, were it blanks."""
+    return re.split("|".join({",", re.escape(config.separator.strip() or config.separator)}), caption)
 
 
 def _bare(word: str) -> str:

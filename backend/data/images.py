@@ -35,9 +35,20 @@ ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 # Where Pillow itself refuses, as a bomb.
 MAXIMUM_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 SIXTEEN_BIT_MODES = frozenset({"I", "I;16", "I;16B", "I;16L"})
-# What Pillow raises on damaged files, by format and place of the damage.
 TRANSPARENT_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, zlib.error)
+# What Pillow raises on damaged files, by format and place of the damage; RuntimeError on those of AVIF.
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,16 @@ def test_a_truncated_picture_is_named(tmp_path: Path, ending: str) -> None:
     assert code_of(path) in ("image_truncated", "image_corrupt")
 
 
+@pytest.mark.skipif(".avif" not in EXTENSIONS, reason="this Pillow reads no AVIF")
+def test_an_avif_that_is_damaged_further_in_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.avif"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
+    data = path.read_bytes()
+    start = data.index(b"mdat") + 4
+    path.write_bytes(data[:start] + bytes(len(data) - start))
+    assert code_of(path) == "image_truncated"
+
+
 def test_other_files_under_a_picture_name_are_refused(tmp_path: Path) -> None:
     text, empty = tmp_path / "a.png", tmp_path / "b.png"
     text.write_text("this is no picture", encoding="utf-8")

@@ -90,8 +90,16 @@ def test_options_become_values() -> None:
 
 def test_an_ending_may_lack_its_dot() -> None:
     assert parse({"caption_extension": "caption"}).caption_extension == ".caption"
-    with pytest.raises(ConfigError):
+    assert parse({"caption_extension": " .txt "}).caption_extension == ".txt"
+    with pytest.raises(ConfigError) as caught:
         parse({"caption_extension": "../x"})
+    assert caught.value.problem.code == "tagging_extension"
+
+
+def test_numbers_of_cards_that_are_none_are_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse({"gpu_ids": "cuda:0"})
+    assert caught.value.problem.code == "tagging_cards"
 
 
 def test_other_programs_names_are_understood_in_refusals() -> None:

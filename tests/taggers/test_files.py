@@ -56,6 +56,14 @@ def test_a_folder_or_a_file_is_a_model(model: Path) -> None:
     assert found.tags == model / "selected_tags.csv" and found.model.layout == "wd"
 
 
+@pytest.mark.parametrize("name", ["selected_tags.csv", "model.safetensors"])
+def test_another_file_than_a_model_is_told(model: Path, name: str) -> None:
+    (model / name).touch()
+    with pytest.raises(UserError) as caught:
+        get(str(model / name))
+    assert caught.value.problem.code == "tagger_file" and caught.value.problem.path == "tagging.model"
+
+
 def test_the_layout_is_told_by_the_list(tmp_path: Path) -> None:
     assert get(str(tiny_taggers.cl(tmp_path / "m"))).model.layout == "cl"
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import tiny_taggers
@@ -101,6 +102,9 @@ def test_the_shape_is_read_from_the_model() -> None:
         shape_of([1, 448, 448, 3], "tensor(int64)")
     with pytest.raises(ValueError, match="7"):
         shape_of([1, 448, 448, 7], "tensor(float)")
+    for oblong in (["N", 448, 384, 3], ["N", 3, 448, 384]):
+        with pytest.raises(ValueError, match="384"):
+            shape_of(oblong, "tensor(float)")
 
 
 def test_a_model_of_a_fixed_batch_size_is_given_full_batches(tmp_path: Path) -> None:
@@ -167,6 +171,38 @@ def test_a_list_of_another_model_is_told(model: Path) -> None:
     assert "11" in str(caught.value) and "10" in str(caught.value)
 
 
+def test_numbers_that_no_tag_stands_for_are_told_at_the_first_batch(tmp_path: Path) -> None:
+    folder = tiny_taggers.echo(tmp_path / "m", channels_first=False)
+    loaded = onnx.load(folder / "model.onnx")
+    num = SIDE * SIDE * 3
+    loaded.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "any"
+    # What is left out is known when it runs only.
+    kept = onnx.numpy_helper.from_array(np.arange(num) > 0, "kept")
+    loaded.graph.initializer.append(kept)
+    loaded.graph.node[0].output[0] = "all"
+    loaded.graph.node.append(onnx.helper.make_node("Compress", ["all", "kept"], ["output"], axis=1))
+    onnx.save(loaded, folder / "model.onnx")
+    tagger = opened(folder)
+    with pytest.raises(UserError) as caught:
+        tagger.describe([tagger.prepare(noise(8, 8), NOBODY)])
+    assert caught.value.problem.code == "tagger_mismatch"
+    assert caught.value.problem.params["num_tags"] == num and caught.value.problem.params["found"] == str(num - 1)
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_a_model_that_takes_something_else_is_told(model: Path, more: bool) -> None:
+    loaded = onnx.load(model / "model.onnx")
+    if more:
+        loaded.graph.input.append(onnx.helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, [1]))
+    else:
+        loaded.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 12
+    onnx.save(loaded, model / "model.onnx")
+    with pytest.raises(UserError) as caught:
+        opened(model)
+    assert caught.value.problem.code == "tagger_input"
+    assert ("mask" if more else "12") in caught.value.problem.params["found"]
+
+
 def test_a_damaged_model_is_told(model: Path) -> None:
     (model / "model.onnx").write_bytes(b"no model")
     with pytest.raises(UserError) as caught:
@@ -184,6 +220,7 @@ def test_the_best_device_that_is_there_is_taken_and_the_processor_helps() -> Non
     with pytest.raises(UserError) as caught:
         providers("cuda", [cpu])
     assert caught.value.problem.code == "tagger_device_missing"
+    assert caught.value.problem.params["found"] == "cpu"  # as it is written in the configuration
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")

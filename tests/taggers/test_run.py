@@ -191,6 +191,14 @@ def test_a_folder_that_vanished_is_told(make_run: Callable[..., RunFolder], make
     assert view.error["code"] == "tagging_folder_missing"
 
 
+def test_a_picture_in_the_place_of_its_folder_is_told(
+    make_run: Callable[..., RunFolder], make_pictures: MakePictures
+) -> None:
+    with pytest.raises(UserError) as caught:
+        make_run(make_pictures(a=1) / "a.png")
+    assert caught.value.problem.code == "caption_folder_is_file" and caught.value.problem.path == "tagging.folders"
+
+
 def test_a_run_of_damaged_pictures_fails(make_run: Callable[..., RunFolder], tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").write_bytes(b"no picture")

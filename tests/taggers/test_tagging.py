@@ -238,6 +238,18 @@ def test_the_file_of_a_folder_is_written_as_it_grows_and_gone_on_with(make_pictu
         assert output.left([first, second]) == [first, second]
 
 
+def test_a_name_that_is_no_utf8_is_found_again_in_the_file_of_a_folder(make_pictures: MakePictures) -> None:
+    folder = make_pictures(a=1)
+    config = TaggingConfig(folders=[str(folder)], output="jsonl", on_existing="merge")
+    picture = Picture(str(folder), "\udcff猫.png", folder / "a.png")
+    for _ in range(2):
+        with Output(config, "run") as output:
+            output.put(picture, ["cat"], {})
+            output.close()
+    (line,) = (folder / LINES_NAME).read_text("utf-8").splitlines()
+    assert json.loads(line)["file_name"] == picture.name
+
+
 def test_pictures_that_share_a_caption_file_write_it_once(model: Path, make_pictures: MakePictures) -> None:
     folder = make_pictures(a=1)
     (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
@@ -274,6 +286,16 @@ def test_what_an_earlier_process_did_is_not_done_again(model: Path, make_picture
         journal.undo()
     tag(Task(config, "tagging", is_resumed=True), load(files.at(model), config), Listener())
     assert [text.count("1girl") for text in captions(folder).values()] == [1, 1]
+
+
+@pytest.mark.parametrize("how", ["skip", "append"])
+def test_a_limit_holds_for_a_run_that_was_interrupted(model: Path, make_pictures: MakePictures, how: Any) -> None:
+    folder = make_pictures(a=1, b=2, c=3, d=4, e=5)
+    run(model, folder, on_existing=how, limit=2)
+    config = TaggingConfig(folders=[str(folder)], model=str(model), on_existing=how, limit=3)
+    for _ in range(2):
+        tag(Task(config, "tagging", is_resumed=True), load(files.at(model), config), Listener())
+        assert list(captions(folder)) == ["a.txt", "b.txt", "c.txt"]
 
 
 def test_a_model_that_fails_loses_nothing(model: Path, make_pictures: MakePictures) -> None:

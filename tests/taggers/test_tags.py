@@ -150,7 +150,19 @@ def test_a_replacement_may_make_a_tag_that_is_excluded_or_there() -> None:
     assert tagged(replacements=["1girl -> long hair"]).count("long hair") == 1
 
 
-@pytest.mark.parametrize("line", ["1girl", "-> woman", "1girl - woman"])
+def test_a_replacement_holds_for_each_tag_before_its_arrow() -> None:
+    assert tagged(replacements=["1girl, long_hair -> woman"])[:3] == ["woman", "saber (fate)", "fate (series)"]
+
+
+@pytest.mark.parametrize("typed", ["saber (fate)", r"saber \(fate\)", "Saber_(fate)"])
+def test_brackets_may_be_typed_as_they_are_escaped(typed: str) -> None:
+    for escape in (False, True):
+        assert not any("saber" in word for word in tagged(excluded_tags=[typed], escape_brackets=escape))
+        assert "heroine" in tagged(replacements=[f"{typed} -> heroine"], escape_brackets=escape)
+        assert sum("aber" in word for word in tagged(additional_tags=[typed], escape_brackets=escape)) == 1
+
+
+@pytest.mark.parametrize("line", ["1girl", "-> woman", "1girl - woman", ", -> woman", "1girl -> woman, solo -> alone"])
 def test_a_replacement_without_an_arrow_is_told(line: str) -> None:
     with pytest.raises(UserError) as caught:
         make_rules(TaggingConfig(replacements=[line]))
@@ -240,6 +252,43 @@ def test_each_line_is_a_caption_and_gets_all_that_is_new(how: Any, expected: str
 def test_merging_knows_tags_between_other_separators() -> None:
     config = TaggingConfig(on_existing="merge", separator=" | ")
     assert joined("cat | hat", ["hat", "dog"], config) == "cat | hat | dog"
+
+
+@pytest.mark.parametrize(
+    ("how", "old", "expected"),
+    [
+        ("append", "cat, dog, ", "cat, dog, hat"),
+        ("merge", "cat, dog,\n", "cat, dog, hat"),
+        ("prepend", ", cat", "hat, cat"),
+        ("append", ",", "hat"),
+    ],
+)
+def test_a_separator_at_the_edge_of_a_caption_is_not_doubled(how: Any, old: str, expected: str) -> None:
+    assert joined(old, ["hat"], TaggingConfig(on_existing=how)) == expected
+    assert joined(old, ["hat"], TaggingConfig(on_existing=how, trigger_word="zkz,")) == f"zkz, {expected}"
+
+
+def test_nothing_of_a_word_is_taken_for_its_separator() -> None:
+    config = TaggingConfig(on_existing="append", separator=" and ")
+    assert joined("a band", ["dandelion"], config) == "a band and dandelion"
+
+
+@pytest.mark.parametrize("how", ["append", "merge", "prepend"])
+def test_a_trigger_word_is_known_between_blanks(how: Any) -> None:
+    config = TaggingConfig(on_existing=how, separator=" ", trigger_word="zkz", underscore_to_space=False)
+    caption = joined("zkz long_hair", ["hat"], config)
+    assert caption.startswith("zkz ") and sorted(caption.split()) == ["hat", "long_hair", "zkz"]
+
+
+def test_tags_in_lines_of_their_own_are_one_caption() -> None:
+    config = TaggingConfig(on_existing="merge", separator="\n")
+    assert joined("cat\nhat", ["hat", "dog"], config) == "cat\nhat\ndog"
+
+
+def test_a_sentence_with_commas_is_not_merged_twice() -> None:
+    config = TaggingConfig(on_existing="merge")
+    once = joined("photo", ["A cat, black, on a mat."], config)
+    assert joined(once, ["A cat, black, on a mat."], config) == once == "photo, A cat, black, on a mat."
 
 
 def test_the_widest_gap_takes_no_unlikely_names() -> None:

@@ -56,6 +56,7 @@ def run(folder: Path, pictures: Path, **options: Any) -> Counts:
 
 def test_a_prompt_can_name_the_picture() -> None:
     assert filled("{name} of {folder}: {tags} {x}", CAT, "fur, paws") == "tom of cats: fur, paws {x}"
+    assert filled("{tags} {name}", CAT, "the {name} of {folder}") == "the {name} of {folder} tom"
     assert filled("{folder}", Picture("/sets/pets", "tom.png", Path("tom.png")), "") == "pets"
 
 
