@@ -113,9 +113,12 @@ def read_number(text: str) -> Any:
     return int(value) if value == int(value) else value
 
 
-def read_list(text: str, kind: str) -> list[Any]:
-    """Return the values of a list as typed: separated by commas, or one in each line where there are line breaks."""
-    parts = re.split(r"[\n,，]" if kind == "numbers" else "\n" if "\n" in text else "[,，]", text)
+def read_list(text: str, kind: str, *, has_lines: bool = False) -> list[Any]:
+    """Return the values of a list as typed: separated by commas, or one in each line where there are line breaks.
+
+    With `has_lines` commas are always parts of the values.
+    """
+    parts = re.split(r"[\n,，]" if kind == "numbers" else "\n" if has_lines or "\n" in text else "[,，]", text)
     values = [part.strip() for part in parts if part.strip()]
     return [read_number(value) for value in values] if kind == "numbers" else values
 
@@ -136,7 +139,7 @@ def read_value(item: Parameter, typed: Any) -> Any:
     if item.kind in LISTS:
         return [read_row(item.kind, row) for row in typed]
     if item.kind in PLAIN_LISTS and isinstance(typed, str):
-        return read_list(typed, item.kind)
+        return read_list(typed, item.kind, has_lines=item.ui.widget == "textarea")
     if item.ui.inherits and item.kind == "bool" and isinstance(typed, str):
         return {"true": True, "false": False}.get(typed)
     if item.kind in ("int", "float") and isinstance(typed, str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import taggers.config
 from backend.config.messages import languages
 from backend.config.root import TrainConfig, by_path, parameters
 from backend.families.specs import FAMILIES
@@ -32,6 +33,12 @@ def test_what_is_no_number_stays_as_typed(text: str) -> None:
 def test_an_empty_box_means_the_default_and_an_empty_text_means_empty() -> None:
     assert form.read_value(by_path()["optimizer.learning_rate"], "  ") is None
     assert form.read_value(by_path()["output.name"], "") == ""
+
+
+def test_values_that_stand_in_lines_keep_their_commas() -> None:
+    rules = next(item for item in taggers.config.parameters() if item.name == "replacements")
+    assert form.read_value(rules, "1girl -> woman, adult") == ["1girl -> woman, adult"]
+    assert form.read_value(rules, "a -> b，c\n\n d -> e \n") == ["a -> b，c", "d -> e"]
 
 
 def test_a_choice_that_is_not_offered_stays_as_typed() -> None:
