@@ -24,7 +24,7 @@ TEXTS = (
     "empty.choose", "failed.more", "retry", "saved.pending", "saved.conflicts", "unreachable.short", "renumbered",
     "sort.name", "sort.tags_most", "sort.tags_fewest", "sort.size_most", "sort.size_fewest", "sort.aspect",
     "sort.caption", "tagging.help", "tagging.start", "tagging.show", "hints.none", "tagging.scope", "tagging.title",
-    "tagging.preview", "tagging.previewed", "tagging.previewed.none", "tagging.progress", "tagging.stop",
+    "tagging.preview", "tagging.previewed", "tagging.previewed.none", "tagging.stop",
     "tagging.undo", "tagging.warnings", "tagging.beginning", "opening", "lines.join", "lines.first", "lines.random",
     "lines.part", "untagged.none",
 )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 
 from backend.config.messages import translate
 from backend.config.model import ModelSection
+from backend.config.problems import Problem
 from backend.editing.journal import Action
 from backend.editing.library import Conflict
 from backend.editing.tags import Mask
@@ -29,6 +32,15 @@ def packed(ids: Iterable[int] | np.ndarray[Any, Any]) -> str:
     """Return rows as base64 of little-endian int32: a hundred thousand of them are half a megabyte."""
     numbers = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, np.int32)
     return base64.b64encode(numbers.astype("<i4").tobytes()).decode("ascii")
+
+
+def told(problem: Problem, root: Path, language: str) -> str:
+    """Return a problem in words; a file below the open folder is named as the page names it."""
+    path = Path(str(problem.params.get("value", "")))
+    if path == root or not path.is_relative_to(root):
+        return problem.text(language)
+    short = path.relative_to(root).as_posix()
+    return replace(problem, params={**problem.params, "value": short}).text(language)
 
 
 def mask_of(text: str, num_rows: int) -> Mask:

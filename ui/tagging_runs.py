@@ -90,8 +90,9 @@ def told(watch: RunWatch, queue: Queue, run: RunFolder, language: str) -> Data:
     """Return a run as a page shows it.
 
     Returns:
-        `run`, `name`, `status`, `is_going_on`; `text`: how far it is or what came of it; `percent`, None while nobody
-        knows; `problem`: why it failed; `warnings`: what could not be described; `kind` of its model; `written`.
+        `run`, `name`, `status`, `is_going_on`; `title`: what it does; `text`: how far it is or what came of it;
+        `percent`, None while nobody knows; `problem`: why it failed; `warnings`: what could not be described; `kind` of
+        its model; `written`.
     """
     view, table = watch.open(run), table_of(watch, run)
     kind = kind_of(table)
@@ -100,6 +101,7 @@ def told(watch: RunWatch, queue: Queue, run: RunFolder, language: str) -> Data:
         "name": watch.facts(run).name,
         "status": view.status,
         "is_going_on": is_going_on(view.status),
+        "title": translate(_key("taggingrun.title", kind), language),
         "text": _text(view, queue, kind, language),
         "percent": _percent(view),
         "problem": _problem(run, view, language) if view.status in FAILED else "",
@@ -155,12 +157,16 @@ def _progress(view: RunView, language: str) -> str:
 def _outcome(view: RunView, kind: str, language: str) -> str:
     """Return what came of a run that has ended."""
     if view.status in FAILED:
-        return translate("taggingrun.failed", language)
-    writes = "looked" if kind in LOOKERS else "written"
+        return translate(_key("taggingrun.failed", kind), language)
+    writes = "masks" if kind == "background" else "looked" if kind in LOOKERS else "written"
     numbers = {writes: view.tagged.get("written", 0)}
     numbers |= {name: view.tagged[name] for name in ("skipped", "failed") if view.tagged.get(name)}
     parts = [translate(f"taggingrun.num.{name}", language, num=f"{num:,}") for name, num in numbers.items()]
     counts = translate("taggingrun.comma", language).join(parts)
-    return translate(
-        "taggingrun.stopped" if view.status == "stopped" else "taggingrun.finished", language, counts=counts
-    )
+    ended = "stopped" if view.status == "stopped" else "finished"
+    return translate(_key(f"taggingrun.{ended}", kind), language, counts=counts)
+
+
+def _key(key: str, kind: str) -> str:
+    """Return the key of a text as it is for runs of a kind: not all of them tag."""
+    return f"{key}.{kind if kind == 'background' else 'looking'}" if kind in LOOKERS else key

@@ -169,7 +169,7 @@ def test_what_may_not_be_written_is_said_beside_all_else_kept_and_tried_again(bo
     failed, note = page.locator(".captions-failed"), page.locator(".captions-note")
     (pictures / "02.txt").chmod(0o444)
     replace_all(page, "cat", "dog")
-    expect(failed).to_contain_text("02.txt")
+    expect(failed).to_contain_text("'02.txt' cannot be written")
     expect(note).to_contain_text("8 captions changed")
     expect(page.locator(".captions-saved")).to_have_text("Not saved")
     assert (pictures / "02.txt").read_text(encoding="utf-8") == "cat, tag0"

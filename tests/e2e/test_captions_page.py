@@ -204,6 +204,33 @@ def test_tags_are_renamed_merged_and_deleted_everywhere(page: Page, pictures: Pa
     assert (pictures / "01.txt").read_text(encoding="utf-8") == "cat, merged, blue_sky"
 
 
+def top_of(page: Page, selector: str) -> float:
+    box = page.locator(selector).bounding_box()
+    assert box
+    return box["y"]
+
+
+@pytest.mark.parametrize(("width", "language"), [(1280, "en"), (1024, "zh-CN")])
+def test_the_list_of_tags_stays_where_it_is_as_tags_are_ticked_and_nothing_lies_over_another(
+    app: App, open_page: OpenPage, pictures: Path, width: int, language: str
+) -> None:
+    page = opened(open_page(f"{app.url}/{language}/#captions", width=width, height=700), pictures)
+    expect(page.locator(".all-tags input").first).to_be_visible()
+    before = top_of(page, ".all-tags")
+    page.locator(".all-tags input").nth(0).check(force=True)
+    expect(page.locator("[data-tool=rename]")).to_be_visible()
+    assert top_of(page, ".all-tags") == before
+    page.locator(".all-tags input").nth(1).check(force=True)
+    expect(page.locator(".all-tags .is-chosen")).to_have_count(2)
+    assert top_of(page, ".all-tags") == before
+    page.locator("[data-part=hints] summary").click()
+    page.locator("[data-part=likeness] summary").click()
+    expect(page.locator("[data-tool=look]")).to_be_attached()
+    low = page.locator(".highlight-box").bounding_box()
+    body = page.locator(".captions-body").bounding_box()
+    assert low and body and low["y"] + low["height"] <= body["y"] + body["height"] + 1
+
+
 def test_a_batch_says_what_it_will_change_before_it_does(page: Page, pictures: Path) -> None:
     page.locator("#captions-filter").fill("not tag:tag1")
     counts(page, "19 of 24 pictures")

@@ -713,3 +713,13 @@ def test_the_editors_fit_the_window(
         page.keyboard.press("Escape")
         closed(page)
     assert not page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+def test_the_editors_stand_in_the_middle_of_a_tall_window(app: App, open_page: OpenPage, folder: Path) -> None:
+    page = opened(open_page(f"{app.url}/en/#captions", width=1400, height=1300), folder)
+    for tool, editor in (("crop", ".crop-dialog"), ("mask", ".mask-dialog")):
+        page.locator(f"[data-tool={tool}]").click()
+        box = page.locator(editor).bounding_box()
+        assert box and abs(2 * box["y"] + box["height"] - 1300) < 4
+        page.keyboard.press("Escape")
+        closed(page)

@@ -17,6 +17,7 @@ from backend.data.scan import scan
 from backend.runs.layout import RunFolder
 from taggers.config import TaggingConfig, load
 from taggers.launching import Download, new_run, to_download
+from taggers.teller import Teller
 from ui import captions_tagging, quick_plan, tagging_runs
 from ui.context import AppContext, Services
 from ui.pages.captions import CaptionsPage
@@ -151,3 +152,21 @@ def test_runs_meet_when_one_folder_is_in_the_other(context: AppContext, folder: 
     assert tagging_runs.newest(context.watch, [folder]) == scores
     assert tagging_runs.newest(context.watch, [folder], writes_captions=True) == run
     assert tagging_runs.newest(context.watch, [folder / "masks"], writes_captions=True) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "title", "text"),
+    [
+        ("wd-vit-tagger-v3", "Tagging", "Tagging is done. Captions written: 3."),
+        ("isnet-anime", "Removing backgrounds", "Backgrounds are removed. Masks written: 3."),
+        ("cafe-aesthetic", "Looking at the pictures", "Done. Pictures looked at: 3."),
+    ],
+)
+def test_a_run_is_told_as_what_it_does(context: AppContext, folder: Path, model: str, title: str, text: str) -> None:
+    run = new_run(TaggingConfig(folders=[str(folder)], model=model), context.queue.runs_dir)
+    teller = Teller(run)
+    teller.start()
+    teller.tagged(written=3, skipped=0, failed=0, device="cpu")
+    teller.end("finished")
+    told = tagging_runs.told(context.watch, context.queue, run, "en")
+    assert (told["title"], told["text"]) == (title, text)

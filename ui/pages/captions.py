@@ -81,7 +81,7 @@ class CaptionsPage(ManyPictures):
             "folder": str(library.root),
             "num": len(library),
             "generation": found.generation,
-            "notes": [problem.text(self.context.language) for problem in problems[:3]],
+            "notes": [captions_view.told(problem, library.root, self.context.language) for problem in problems[:3]],
             **self._told(found),
         }
 
@@ -172,7 +172,7 @@ class CaptionsPage(ManyPictures):
     @at_desk
     def poll(self, desk: Desk, request: Data) -> Data:
         """Look for changes from outside, and tell what the page does not know yet."""
-        t, language = self.context.t, self.context.language
+        t = self.context.t
         found = desk.look([int(row) for row in request.get("seen", ())][:NUM_SEEN])
         if request["generation"] != desk.generation:
             return {"renumbered": True}
@@ -186,15 +186,7 @@ class CaptionsPage(ManyPictures):
             notes.append(t("captionpage.other_program"))
         for name, encoding in itertools.islice(desk.library.journal.converted().items(), NUM_CONVERTED):
             notes.append(t("captionpage.converted", name=name, encoding=encoding))
-        saving = desk.library.saving()
-        return {
-            "notes": notes,
-            "pending": saving.num_pending,
-            "failed": [each.problem.text(language) for each in saving.unsaved[:1]],
-            "num_failed": len(saving.unsaved),
-            "touched": None,
-            **self._told(desk),
-        }
+        return {"notes": notes, "touched": None, **self._told(desk)}
 
     @at_desk
     def preview(self, desk: Desk, request: Data) -> Data:
@@ -248,16 +240,16 @@ class CaptionsPage(ManyPictures):
 
     def _told(self, desk: Desk) -> Data:
         """Return what every change is answered with."""
-        saving = desk.library.saving()
+        root, language, saving = desk.library.root, self.context.language, desk.library.saving()
         desk.take(saving.conflicts)
         actions = desk.library.journal.history(captions_view.NUM_ACTIONS)
         return {
             "version": desk.version,
             "generation": desk.generation,
             "conflicts": captions_view.conflict_data(desk.conflicts.values()),
-            "history": captions_view.history_data(actions, self.context.language),
+            "history": captions_view.history_data(actions, language),
             "pending": saving.num_pending,
-            "failed": [each.problem.text(self.context.language) for each in saving.unsaved[:1]],
+            "failed": [captions_view.told(each.problem, root, language) for each in saving.unsaved[:1]],
             "num_failed": len(saving.unsaved),
         }
 

@@ -382,7 +382,7 @@ function oneNode(row) {
   const editor = state.mode === "text" ? [textBox(row)] : [tagChips(row), addBox()];
   setTimeout(() => showTokens(currentRow()));
   return [
-    el("header", { class: "caption-head" }, el("strong", { title: row.path }, row.name), el("small", {}, `${row.width} \u00d7 ${row.height}`), el("span", { class: "spacer" }),
+    el("header", { class: "caption-head" }, el("strong", { title: row.path }, row.name), row.width ? el("small", {}, `${row.width} \u00d7 ${row.height}`) : null, el("span", { class: "spacer" }),
       iconButton("\u2190", words("previous"), () => go(state.at - 1), { "data-tool": "previous" }), iconButton("\u2192", words("next"), () => go(state.at + 1), { "data-tool": "next" })),
     picture,
     el("div", { class: "caption-words" }, picturesNode(), row.problem ? el("p", { class: "field-error", role: "status" }, row.problem) : null, conflictNode(row),

@@ -7,13 +7,13 @@ const ANCHORS = [0, 0.5, 1].flatMap((down) => [0, 0.5, 1].map((across) => [acros
 const meantScope = (scope) => ({ scope, ...filtered(), ids: scope === "selected" ? toText(meant()) : "" });
 const usualScope = () => (state.selected.size > 1 ? "selected" : "shown");
 
-// Does something to many pictures; returns what became of it. The rows may get other numbers by it.
-const workOnMany = (request) => inTurn(async () => {
+// Does something to many pictures, which `title` names; returns what became of it. The rows may get other numbers by it.
+const workOnMany = (title, request) => inTurn(async () => {
   await save();
   const work = { ...request, token: `${tabName}-${Date.now()}`, at: currentRow()?.name ?? "" };
   let answer = await ask("many", work);
   if (!answer?.waiting) { await pictured(answer); return answer; }
-  const telling = workDialog();
+  const telling = workDialog(title);
   while (answer?.waiting) {
     telling.show(answer);
     await new Promise((done) => setTimeout(done, WORK_EVERY));
@@ -24,13 +24,13 @@ const workOnMany = (request) => inTurn(async () => {
   return answer;
 });
 
-function workDialog() {
+function workDialog(title) {
   let isStopped = false;
   const text = el("p", { role: "status" }, words("working"));
   const bar = el("progress", { max: 100, "aria-label": words("working") });
   const end = () => { isStopped = true; stop.disabled = true; };
   const stop = button(words("working.stop"), end, { "data-tool": "work-stop" });
-  const dialog = el("dialog", { class: "athanor-dialog tool-dialog small-dialog", "aria-label": words("working") }, el("div", { class: "tool-form work-form" }, bar, text), el("div", { class: "dialog-foot" }, el("span", {}), stop));
+  const dialog = el("dialog", { class: "athanor-dialog tool-dialog small-dialog", "aria-label": title }, el("header", {}, el("strong", {}, title)), el("div", { class: "tool-form work-form" }, bar, text), el("div", { class: "dialog-foot" }, el("span", {}), stop));
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); end(); });
   root.append(dialog);
   dialog.showModal();
@@ -41,8 +41,8 @@ function workDialog() {
   };
 }
 
-const resetPictures = () => workOnMany({ do: "reset", scope: "selected", ids: toText(pictureIds()), filter: "" });
-const removeMasks = () => workOnMany({ do: "masks_removed", scope: "selected", ids: toText(pictureIds()), filter: "" });
+const resetPictures = () => workOnMany(words("reset"), { do: "reset", scope: "selected", ids: toText(pictureIds()), filter: "" });
+const removeMasks = () => workOnMany(words("mask.remove"), { do: "masks_removed", scope: "selected", ids: toText(pictureIds()), filter: "" });
 
 // A dialog over many pictures: `fields` are its choices, `request` what they ask for (null while that is wrong), `method`
 // tells what would be done, `kind` names its texts and does it, `wrong` says what keeps it from being asked.
@@ -76,7 +76,7 @@ function manyDialog({ title, help, fields, request, method, apply, kind, wrong =
     warning.textContent = answer.warning ?? "";
     strip.replaceChildren(...stripNodes(answer.examples ?? []));
   };
-  const start = () => { const wanted = request(); close(); workOnMany({ do: kind(), ...wanted }); };
+  const start = () => { const wanted = request(); close(); workOnMany(title, { do: kind(), ...wanted }); };
   const dialog = el("dialog", { class: "athanor-dialog tool-dialog small-dialog many-dialog", "aria-label": title }, el("header", {}, el("strong", {}, title)),
     el("div", { class: "tool-form" }, el("p", { class: "quiet" }, help), manyScopeNode(preview), ...fields(preview), lines, warning, strip, failed),
     el("div", { class: "dialog-foot" }, el("span", {}), button(words("cancel"), close, { "data-tool": "cancel" }), begin));

@@ -217,6 +217,7 @@ async function openBackground() {
     begin.disabled = false;
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";
+    if (answer?.error) say("");
     if (!answer?.run) return;
     close();
     say(words("background.started"), "done", button(words("tagging.show"), () => window.athanor.openRun(answer.run), { "data-tool": "show-run" }));

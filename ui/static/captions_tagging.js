@@ -21,8 +21,8 @@ function previewRow({ id, stamp, name, before, after }) {
   return el("li", {}, el("img", { alt: "", src: address({ id, stamp }, 192) }), el("div", {}, el("small", {}, name), ...lines));
 }
 
-function progressNode({ text, percent }) {
-  return [el("span", {}, text), el("span", { class: "run-progress", role: "progressbar", "aria-label": words("tagging.progress"), "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent }, Object.assign(el("i"), { style: `width: ${percent ?? 0}%` }))];
+function progressNode({ title, text, percent }) {
+  return [el("span", {}, text), el("span", { class: "run-progress", role: "progressbar", "aria-label": title, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent }, Object.assign(el("i"), { style: `width: ${percent ?? 0}%` }))];
 }
 
 // Ten captions as they would be written: a run that writes nothing, thrown away when it has been read.
@@ -94,6 +94,7 @@ function openTagging() {
     setOff(pressed, false);
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";
+    if (answer?.error) say("");
     told = null;
     tellDownload();
     return answer;
@@ -158,7 +159,7 @@ function showTagging(found) {
   box.className = `captions-tagging is-${found.status}`;
   const stop = button(words("tagging.stop"), () => ask("tag_stop", { run: found.run }).then(() => watchTagging(true)), { "data-tool": "stop-tagging" });
   const showRun = button(words("tagging.show"), () => window.athanor.openRun(found.run), { "data-tool": "show-run" });
-  if (found.is_going_on) box.replaceChildren(el("strong", {}, words("tagging.progress")), ...progressNode(found), ...(found.status === "stopping" ? [] : [stop]), showRun);
+  if (found.is_going_on) box.replaceChildren(el("strong", {}, found.title), ...progressNode(found), ...(found.status === "stopping" ? [] : [stop]), showRun);
   else {
     const close = iconButton("\u00d7", words("close"), () => { keep("tagging.run", ""); showTagging(null); }, { "data-tool": "close-tagging" });
     const undo = button(words("tagging.undo"), async () => { await travel("undo"); watchTagging(true); }, { "data-tool": "undo-tagging" });

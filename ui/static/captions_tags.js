@@ -129,10 +129,12 @@ function drawTags() {
   part("tags").replaceChildren(...(answer.tags.length ? answer.tags.map(tagRow) : state.info.num ? [el("li", { class: "quiet" }, words(answer.num ? "tags.none_found" : "tags.none_yet"))] : []));
   tell(part("tags-num"), words("tags.num", { num: many(answer.num) }));
   part("tags-more").hidden = answer.tags.length >= answer.num_found;
-  part("tags-tools").replaceChildren(...(chosen.size
+  const tools = chosen.size
     ? [button(words(chosen.size > 1 ? "tags.merge" : "tags.rename"), renameChosen, { "data-tool": "rename" }), button(words("tags.none"), () => { chosen.clear(); drawTags(); }), button(words("tags.delete"), () => changeTags("merge", { tags: [...chosen], into: "" }), { "data-tool": "delete" })]
     : Number(tagList.fewer) && answer.tags.length ? [button(words("tags.choose_listed"), () => { answer.tags.forEach(([tag]) => chosen.add(tag)); drawTags(); }, { "data-tool": "choose-listed" }), showFewer()]
-    : [el("span", { class: "quiet" }, words("tags.help." + tagList.click))]));
+    : [];
+  // The help keeps its place below the tools: the list does not move under the pointer of who ticks one tag after the other.
+  part("tags-tools").replaceChildren(el("span", { class: "quiet" + (tools.length ? " is-covered" : "") }, words("tags.help." + tagList.click)), ...(tools.length ? [el("span", { class: "captions-tools" }, ...tools)] : []));
 }
 
 // What looks forgotten is worked out when somebody wants to see it.
@@ -155,7 +157,7 @@ function tagsNode() {
       choice("sort", tagList.sort, ["count", "name", "shown", "rare"], (value) => { tagList.sort = value; keep("tagsort", value); loadTags(); }),
       choice("click", tagList.click, ["filter", "add"], (value) => { tagList.click = value; keep("tagclick", value); drawTags(); })),
     fewerNode(),
-    el("div", { class: "captions-tools tag-tools", "data-part": "tags-tools" }),
+    el("div", { class: "tag-tools", "data-part": "tags-tools" }),
     el("ul", { class: "all-tags", "data-part": "tags", "data-rove": "input, button", "aria-label": words("tags.all"), onkeydown: tagKey }),
     button(words("tags.more"), () => loadTags(tagList.answer.tags.length), { "data-part": "tags-more", hidden: true }),
     el("details", { class: "tag-hints", "data-part": "hints", ontoggle: loadHints }, el("summary", {}, words("hints")), el("div", { "data-part": "hint-list" })),
