@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from backend.config.base import Parameter
+from backend.config.problems import ConfigError, UserError
 from backend.runs.layout import RunFolder
 from taggers import models
 from taggers.config import TaggingConfig, parameters, parse
@@ -91,8 +92,23 @@ class TaggingTools:
         if mask is not None and not mask.any():
             return {"error": self.context.t("captionpage.tagging.nothing")}
         names = [] if mask is None or mask.all() else [library.names[row] for row in np.flatnonzero(mask)]
-        config = config_of(library.root, names, request["values"], dry_run=bool(request.get("preview")))
-        return {"run": tagging_runs.start(self.context.watch, self.context.queue, config).id}
+        try:
+            config = config_of(library.root, names, request["values"], dry_run=bool(request.get("preview")))
+            return {"run": tagging_runs.start(self.context.watch, self.context.queue, config).id}
+        except UserError as error:
+            return {"error": self._refused(error)}
+
+    def _refused(self, error: UserError) -> str:
+        """Return all that is wrong, each behind the name of its field: there are many of them in the dialog."""
+        language = self.context.language
+        labels = {item.path: form.label(item, language) for item in _asked()}
+        problems = error.problems if isinstance(error, ConfigError) else [error.problem]
+        texts = {problem.path: problem.text(language) for problem in problems}
+        named = [
+            self.context.t("captionpage.tagging.refused", field=labels[path], text=text) if path in labels else text
+            for path, text in texts.items()
+        ]
+        return " ".join(named)
 
     @at_desk
     def tagging_state(self, desk: Desk, request: Data) -> Data:

@@ -131,7 +131,9 @@ def test_selected_or_filtered_pictures_are_named_in_the_run(context: AppContext,
     assert (config.general_threshold, config.excluded_tags, config.dry_run) == (0.5, ["a", "b"], False)
     assert config_of(ask("tag", values={}, scope="all")).pictures == []
     assert "error" in ask("tag", values={}, scope="shown", filter="tag:nothing")
-    assert "error" in ask("tag", values={"general_threshold": "7"}, scope="all")
+    refused = ask("tag", values={"general_threshold": "7", "gpu_ids": "cuda", "replacements": "a - b"}, scope="all")
+    assert refused["error"].startswith("Threshold: 7 is too large") and " Cards: “cuda” names no" in refused["error"]
+    assert ask("tag", values={"replacements": "a - b"}, scope="all")["error"].startswith("Replacements: “a - b” is no")
     assert ask("tag_facts", model="wd-vit-tagger-v3")["is_offline"]
 
 

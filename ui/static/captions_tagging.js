@@ -61,7 +61,9 @@ function previewer(box) {
 function openTagging() {
   const { fields, table, models } = props.value.tagging;
   const seen = (values) => Object.fromEntries(fields.map((field) => [`${table}.${field.name}`, values[field.name] ?? field.default]));
-  const isOwn = (field, value) => (field.kind === "bool" ? value !== field.default : String(value ?? "").trim() !== valueText(field, field.default).trim());
+  // Blanks count in a separator; behind a list they do not.
+  const plain = (field, text) => (isList(field) ? text.trim() : text);
+  const isOwn = (field, value) => (field.kind === "bool" ? value !== field.default : plain(field, String(value ?? "")) !== plain(field, valueText(field, field.default)));
   const own = (values) => Object.fromEntries(fields.filter((field) => field.name in values && isOwn(field, values[field.name])).map((field) => [field.name, values[field.name]]));
   const changed = () => { tagging.values = own(form.read()); form.show(tagging.values, seen(tagging.values)); tellDownload(); };
   const form = rowForm(fields, "captions-tagging-form", changed);
