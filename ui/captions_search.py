@@ -161,10 +161,10 @@ class Searching:
     @at_desk
     def common(self, desk: Desk, request: Data) -> Data:
         """Return the most frequent tags of the selected pictures, with how often they are there and what is known."""
-        library = desk.library
-        counts = library.tags.counts(captions_view.mask_of(str(request["ids"]), len(library)))
+        table = desk.library.tags
+        counts = table.counts(captions_view.mask_of(str(request["ids"]), len(table.lengths)))
         order = np.argsort(-counts, kind="stable")[:NUM_COMMON]
-        words = [(library.tags.words[n], int(counts[n])) for n in order if counts[n]]
+        words = [(table.words[n], int(counts[n])) for n in order if counts[n]]
         return {"tags": [[word, count, self.tag_words.facts(desk, word)] for word, count in words]}
 
     @at_desk

@@ -118,7 +118,7 @@ class Words:
         if known is None or known.lists is not lists or (known.version != desk.version and known.is_old()):
             began = time.monotonic()
             table = desk.library.tags
-            counts = dict(zip(table.words, table.counts().tolist(), strict=True))
+            counts = dict(zip(table.words, table.counts().tolist(), strict=False))  # edits may add words meanwhile
             known = Known(desk.version, lists, Completer(counts, lists.known, lists.translations), began)
             known.seconds = time.monotonic() - began
             self._known[desk.key] = known

@@ -122,7 +122,8 @@ class Index:
         for some in _slices(list(stamps), NUM_LOOKED_UP):
             marks = ", ".join("?" * len(some))
             query = f"SELECT location, stamp, {columns} FROM {kind.table} WHERE location IN ({marks})"
-            for location, stamp, *values in self._ask(partial(self._select, query, some)) or ():
+            for stored, stamp, *values in self._ask(partial(self._select, query, list(map(_stored, some)))) or ():
+                location = _location(stored)
                 if stamps[location] == stamp:
                     found[location] = kind(*values)
         return found
@@ -132,7 +133,7 @@ class Index:
         by_kind: dict[type[Known], list[tuple[Any, ...]]] = {}
         for (location, stamp), value in rows:
             if stamp:
-                by_kind.setdefault(type(value), []).append((location, stamp, *_values(value)))
+                by_kind.setdefault(type(value), []).append((_stored(location), stamp, *_values(value)))
         for kind, values in by_kind.items():
             self._ask(partial(self._write, kind.table, values))
 
@@ -142,14 +143,14 @@ class Index:
         rows = self._ask(
             lambda: self._connection.execute(f"SELECT location, stamp, {columns} FROM {kind.table}").fetchall()
         )
-        return [(location, stamp, kind(*values)) for location, stamp, *values in rows or ()]
+        return [(_location(stored), stamp, kind(*values)) for stored, stamp, *values in rows or ()]
 
     def content_hashes(self, records: Sequence[ImageRecord]) -> dict[str, str]:
         """Return the hashes that are known already, by location, in few queries."""
         found = self.find(Content, [(record.location, record.stamp) for record in records])
         return {location: content.sha256 for location, content in found.items()}
 
-    def _select(self, query: str, values: list[str]) -> list[tuple[Any, ...]]:
+    def _select(self, query: str, values: list[str | bytes]) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
 
     def _write(self, table: str, rows: list[tuple[Any, ...]]) -> None:
@@ -169,6 +170,19 @@ class Index:
                 _put_aside(self.path)
                 self._connection = _connect(self.path)
                 return None
+
+
+def _stored(location: str) -> str | bytes:
+    """Return how a location is kept: names that are not UTF-8, as old archives leave them, as bytes."""
+    try:
+        location.encode()
+    except UnicodeEncodeError:
+        return location.encode("utf-8", "surrogatepass")
+    return location
+
+
+def _location(stored: str | bytes) -> str:
+    return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
 
 
 def _values(value: Known) -> Iterator[Any]:

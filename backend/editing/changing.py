@@ -82,6 +82,8 @@ class Changer:
                 return write(change, force=force, flush=flush)
         except UserError as error:
             return error.problem
+        except OSError as error:
+            return unwritable(self.path(change.path), error).problem
 
     def can_make(self, change: Change) -> bool:
         """Tell whether nobody else was there: the file is as before the change, or as after it already."""
@@ -174,7 +176,9 @@ class Changer:
         return Problem("error", "move_target_taken", "", {"value": change.before, "target": change.after})
 
     def _gone(self) -> Problem | None:
-        return None if self.folder.is_dir() else _problem("caption_folder_gone", str(self.folder))
+        # Of a disk that is gone nothing can be asked: not even this, with Path.is_dir.
+        is_there = os.path.isdir(self.folder)  # noqa: PTH112
+        return None if is_there else _problem("caption_folder_gone", str(self.folder))
 
 
 def is_lost(form: CaptionText, text: str) -> bool:

@@ -140,6 +140,12 @@ def with_line_ends(text: str, like: str) -> str:
     return "".join(line + end for line, end in zip(new, found, strict=True))
 
 
+def kept_text(text: str) -> str:
+    """Return a text as files keep it: one kind of line end, no mark of UTF-8, and no half of a sign of two parts."""
+    whole = text if text.isascii() else text.encode("utf-8", "replace").decode().removeprefix("\ufeff")
+    return whole.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def is_same_text(one: str | None, other: str | None) -> bool:
     """Tell whether two texts are the same in a file, whose line ends and mark are its own; None: there is no file."""
     return one == other or (one is not None and other is not None and _plain(one) == _plain(other))

@@ -11,24 +11,22 @@ is killed in between leaves an action without an end: whoever opens the folder n
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import Literal, Self
 
-from backend.config.paths import home
 from backend.config.problems import Problem, UserError
 from backend.editing.actions import Action, Change, FilesChangedOutside, Part, Record, Skipped
 from backend.editing.blobs import Blobs
 from backend.editing.changing import Changer, changed_outside, net, together
 from backend.editing.files import CaptionText, is_same_text
-from backend.editing.log import Entry, Log, encoded, line
+from backend.editing.log import Entry, Log, encoded, journal_path, line
 from backend.editing.partials import clear_partials, is_alive, ourselves
 from backend.editing.recording import Recording
 from backend.editing.recovery import overtaken
@@ -46,13 +44,6 @@ OnConflict = Literal["refuse", "skip", "overwrite"]
 # Tells whether a file is known to be as a change expects it; where not, it is read.
 IsAsSeen = Callable[[Change], bool]
 UNSEEN: IsAsSeen = lambda _: False  # noqa: E731
-
-
-def journal_path(folder: Path) -> Path:
-    """Return where the journal of a folder of pictures is."""
-    key = os.path.normcase(folder.resolve())
-    name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return home() / "journals" / f"{name}.jsonl"
 
 
 class Journal:
@@ -74,6 +65,8 @@ class Journal:
         self._log = Log(self.path)
         self._generation = 0
         self._records: dict[int, Record] = {}
+        # The actions that can be done again, until something else is done.
+        self._undone: set[int] = set()
         self._owner = ourselves()
         self._lock = threading.RLock()
         self._pending_lock = threading.Lock()
@@ -239,6 +232,7 @@ class Journal:
             if self._log.generation != self._generation:
                 self._generation = self._log.generation
                 self._records.clear()
+                self._undone.clear()
                 entries = entries or self._log.read_new()
             for entry, start in entries:
                 self._fold(entry, start)
@@ -248,12 +242,13 @@ class Journal:
         """Take note of an entry; of one whose action is lost with a damaged line, nothing can be said."""
         self._changer.forms.update((path, CaptionText(*form)) for path, *form in entry.get("forms", ()))
         if entry["kind"] == "begin":
-            for record in self._records.values():
-                record.is_gone = record.is_gone or record.is_undone
+            while self._undone:
+                self._records[self._undone.pop()].is_gone = True
             action = entry["action"]
             self._records[action] = Record(action, entry["name"], entry["time"], tuple(entry["owner"]))
         if (known := self._records.get(entry.get("action", 0))) is not None:
             known.fold(entry, start)
+            (self._undone.add if known.is_undone and not known.is_gone else self._undone.discard)(known.id)
 
     def _append(self, lines: Sequence[bytes], *, flush: bool = True) -> None:
         """Append to the journal and take note of it ourselves; inside of `_fresh`."""
@@ -319,7 +314,7 @@ class Journal:
             os.sync()
 
     def _end(self, record: Record, step: int) -> None:
-        told = [(each.path, each.problem.code, each.problem.params) for each in record.skipped.values()]
+        told = [(each.path, each.problem.code, each.problem.params) for each in tuple(record.skipped.values())]
         entry = {"kind": "end", "action": record.id, "step": step, "skipped": told}
         with self._fresh():
             self._append([line(entry)])
@@ -386,7 +381,9 @@ class Journal:
 
     def _read(self, record: Record) -> Iterator[Change]:
         for part in record.parts:
-            yield from self._changes_of(part)
+            # A part that is damaged is lost; the rest of the action is not, nor the folder.
+            with suppress(ValueError):
+                yield from self._changes_of(part)
 
     def _changes_of(self, part: Part) -> Iterator[Change]:
         return (Change(*row) for row in self._log.data(part.start, part.num_bytes))

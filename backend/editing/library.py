@@ -25,7 +25,7 @@ from backend.data.filesystems import LocalFiles
 from backend.data.index import Index
 from backend.data.picture_edits import EDIT_SUFFIX
 from backend.editing.edited import Edited
-from backend.editing.files import is_same_text
+from backend.editing.files import is_same_text, kept_text
 from backend.editing.glancing import Glance, is_same
 from backend.editing.journal import Action, Change, Journal, OnConflict
 from backend.editing.likeness import look
@@ -45,7 +45,7 @@ from backend.editing.pictures import (
     snapshot_path,
 )
 from backend.editing.presence import Presence, Visitor
-from backend.editing.relisting import relisted
+from backend.editing.relisting import redrawn_rows, relisted
 from backend.editing.tags import Mask
 from backend.editing.tidying import tidy
 
@@ -169,7 +169,7 @@ class Library(MaskActions):
         return applied
 
     def _apply(self, name: str, edits: Mapping[int, str]) -> Applied:
-        new = {self.caption_name(row): _plain(text) for row, text in edits.items() if text != self.texts[row]}
+        new = {self.caption_name(row): kept_text(text) for row, text in edits.items() if text != self.texts[row]}
         conflicts = self._conflicts(new)
         for conflict in conflicts:
             new.pop(self.caption_name(conflict.row), None)
@@ -202,16 +202,33 @@ class Library(MaskActions):
             return Saving(self.journal.num_pending, unsaved, tuple(late))
 
     def retry(self, name: str) -> Applied:
-        """Try again to write what could not be written, as a new action with a name."""
+        """Try again to write what could not be written, as a new action with a name.
+
+        What others changed meanwhile is a conflict that `saving` tells.
+
+        Raises:
+            UserError: As `apply`; what could not be written is as before.
+        """
         with self._lock:
             self._ready()
-            captions = [caption for caption in self._unsaved if self._rows(caption)]
-            self._unsaved.clear()
-            changes = [
-                Change(caption, self._on_disk(caption), self.texts[self._rows(caption)[0]]) for caption in captions
-            ]
+            ours = {caption: self.texts[rows[0]] for caption in self._unsaved if (rows := self._rows(caption))}
+            self._late += self._conflicts(ours)
+            changes, left = [], {}
+            for caption in [each for each in ours if each in self._unsaved]:
+                try:
+                    changes.append(Change(caption, self._on_disk(caption), ours[caption]))
+                except UserError as error:
+                    left[caption] = error.problem
             action = self.journal.record(name, changes, wait=False) if changes else None
-            return Applied(action, tuple(row for caption in captions for row in self._rows(caption)))
+            self._unsaved = left
+            return Applied(action, tuple(row for change in changes for row in self._rows(change.path)))
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether captions are only here: they could not be written, or others changed the files meanwhile."""
+        with self._lock:
+            self._settle()
+            return bool(self._unsaved or self._late)
 
     def reload_changed(self, *, at_a_glance: bool = False, seen: Sequence[int] = ()) -> Reloaded:
         """Look what others did in the folder, and take it over.
@@ -259,24 +276,10 @@ class Library(MaskActions):
             for row in changed
             if self._unsaved.pop(new.captions[row], None)
         ]
-        redrawn = self._redrawn(new)
+        redrawn = redrawn_rows(old, new)
         self._exchange(new, changed)
         self.version += bool(redrawn)
         return Reloaded(tuple(changed), tuple(redrawn), added, tuple(sorted(removed)), tuple(conflicts))
-
-    def _redrawn(self, new: Pictures) -> list[int]:
-        """Return which pictures that were there before look different: they, their edits or their masks are others."""
-        old = self._pictures
-        if (old.stamps, old.edits, old.masks) == (new.stamps, new.edits, new.masks):
-            return []
-        before = ((row, self._row_of.get(name)) for row, name in enumerate(new.names))
-        return [
-            row
-            for row, was in before
-            if was is not None
-            if (new.stamps[row], new.edits.get(row), new.masks.get(row))
-            != (old.stamps[was], old.edits.get(was), old.masks.get(was))
-        ]
 
     def visitors(self) -> list[Visitor]:
         """Return who else has the folder open, and tell them that we have; to be called every few seconds."""
@@ -320,8 +323,14 @@ class Library(MaskActions):
         return pictures
 
     def _exchange(self, new: Pictures, changed: Sequence[int]) -> None:
-        """Take what was loaded again."""
-        if new.names != self.names:
+        """Take what was loaded again; whether there is a caption that is being written is known better here."""
+        is_there = {name: self.has_caption[row] for name, row in self._first_of.items() if self.journal.pending(name)}
+        self._put_in_place(new, changed)
+        for caption, is_written in is_there.items():
+            self.has_caption[self._rows(caption)] = is_written
+
+    def _put_in_place(self, new: Pictures, changed: Sequence[int]) -> None:
+        if (new.names, new.captions) != (self.names, self._pictures.captions):
             self._take(new, self._pictures, self.tags, self._tokens)
             self.generation += 1
             return
@@ -388,7 +397,7 @@ class Library(MaskActions):
         self._settle()
 
     def _check_folder(self) -> None:
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):  # noqa: PTH112 (Path.is_dir raises OSError where a disk is gone)
             raise UserError("caption_folder_gone", value=str(self.root))
 
     def _settle(self) -> None:
@@ -402,6 +411,8 @@ class Library(MaskActions):
                 self._written.add(caption[: caption.rfind("/") + 1])
                 for row in rows:
                     self._pictures.caption_stamps[row] = outcome
+                    if not self.journal.pending(caption):
+                        self.has_caption[row] = outcome != ""
             elif outcome.code == "caption_changed_outside" and rows and not self.journal.pending(caption):
                 self._late += self._take_theirs(caption, self.texts[rows[0]])
             elif rows:
@@ -434,8 +445,3 @@ class Library(MaskActions):
         for row in rows:
             self._pictures.caption_stamps[row] = stamp
         return [Conflict(row, self.names[row], ours, theirs or "") for row in rows]
-
-
-def _plain(text: str) -> str:
-    """Return a text as files keep it: one kind of line end."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")

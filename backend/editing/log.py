@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from backend.config.paths import home
 from backend.config.problems import UserError
 from backend.editing.files import unwritable, write_all
 from backend.runs.locks import take
@@ -19,6 +21,13 @@ WAIT_SECONDS = 30.0
 LOOK_SECONDS = 0.01
 
 Entry = dict[str, Any]
+
+
+def journal_path(folder: Path) -> Path:
+    """Return where the journal of a folder of pictures is."""
+    key = os.path.normcase(folder.resolve())
+    name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return home() / "journals" / f"{name}.jsonl"
 
 
 class Log:

@@ -146,10 +146,11 @@ def _named(pattern: Pattern) -> Callable[[str], bool]:
 
 
 def _with_tag(pattern: Pattern, library: Library) -> Mask:
+    tags = library.tags
     if pattern.is_literal:
-        return library.tags.with_any(library.tags.find(pattern.literal))
+        return tags.with_any(tags.find(pattern.literal))
     is_meant = pattern.whole()
-    return library.tags.with_any([number for number, word in enumerate(library.tags.folded) if is_meant(word)])
+    return tags.with_any([number for number, word in enumerate(tags.folded) if is_meant(word)])
 
 
 def _similar(node: Term, library: Library) -> Mask:

@@ -106,7 +106,8 @@ def context_of(
     library: Library, *, categories: Mapping[str, int] | None = None, counter: TokenCounter | None = None
 ) -> Context:
     """Return the context of a library as it is now."""
-    counts = dict(zip(library.tags.words, library.tags.counts().tolist(), strict=True))
+    tags = library.tags
+    counts = dict(zip(tags.words, tags.counts().tolist(), strict=False))  # edits may add words meanwhile
     return Context(counts, categories or {}, counter)
 
 

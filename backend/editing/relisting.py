@@ -76,3 +76,18 @@ def _order(name: str) -> tuple[tuple[int, str], ...]:
     """Return what puts names in the order of a listing: the files of a folder before those of the folders in it."""
     *folders, last = name.split("/")
     return (*((1, folder) for folder in folders), (0, last))
+
+
+def redrawn_rows(old: Pictures, new: Pictures) -> list[int]:
+    """Return which pictures that were there before look different: they, their edits or their masks are others."""
+    if old.names == new.names and (old.stamps, old.edits, old.masks) == (new.stamps, new.edits, new.masks):
+        return []
+    row_of = {name: row for row, name in enumerate(old.names)}
+    before = ((row, row_of.get(name)) for row, name in enumerate(new.names))
+    return [
+        row
+        for row, was in before
+        if was is not None
+        if (new.stamps[row], new.edits.get(row), new.masks.get(row))
+        != (old.stamps[was], old.edits.get(was), old.masks.get(was))
+    ]

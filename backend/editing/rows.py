@@ -290,7 +290,7 @@ class Rows:
             self.texts[row] = text
             if self._folded:
                 self._folded[row] = _folded(text)
-        self.tags.replace(rows, [by_row[row] for row in rows.tolist()])
+        self.tags = self.tags.replaced(rows, [by_row[row] for row in rows.tolist()])
         for counts in self._tokens.values():
             counts[rows] = UNKNOWN
         self.version += 1
@@ -311,7 +311,7 @@ def _carried(
         carried = {name: np.append(counts, np.int32(UNKNOWN))[places] for name, counts in tokens.items()}
     pairs = enumerate(zip(pictures.texts, origin, strict=True))
     new = [row for row, (text, old) in pairs if text != (known.texts[old] if old >= 0 else "")]
-    tags.replace(np.array(new, np.int64), [pictures.texts[row] for row in new])
+    tags = tags.replaced(np.array(new, np.int64), [pictures.texts[row] for row in new])
     for counts in carried.values():
         counts[new] = UNKNOWN
     return tags, carried

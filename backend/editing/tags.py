@@ -6,6 +6,7 @@ import re
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Self
 
 import numpy as np
@@ -15,6 +16,8 @@ Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
 NONE = -1
+# Words that no row has any more are forgotten when there are this many times as many words as there were, and these.
+GROWN, SPARE = 2, 10_000
 # Tags that are faces: their underscores are parts of them.
 KAOMOJI = frozenset("0_0 (o)_(o) +_+ +_- ._. <o>_<o> <|>_<|> =_= >_< 3_3 6_9 >_o @_@ ^_^ o_o u_u x_x |_| ||_||".split())
 
@@ -57,7 +60,8 @@ class TagTable:
     """The tags of the rows of a library.
 
     Each tag has a number: `words[number]`. The tags of a row stand in `ids[offsets[row] : offsets[row + 1]]`, in their
-    order; `is_first` is off for a tag that the row has had before.
+    order; `is_first` is off for a tag that the row has had before. None of this changes, so that it can be read while
+    captions are edited: `replaced` returns another table. Both share the words, of which new ones only come behind.
     """
 
     def __init__(self, words: list[str], ids: NDArray[np.int32], lengths: NDArray[np.int64], is_first: Mask) -> None:
@@ -69,6 +73,7 @@ class TagTable:
         self._folded: list[str] = []
         self._by_folded: dict[str, list[int]] = {}
         self._rows: NDArray[np.int32] | None = None
+        self._num_settled = len(words)
 
     @classmethod
     def of_texts(cls, texts: Sequence[str]) -> Self:
@@ -76,6 +81,7 @@ class TagTable:
         table = cls([], np.zeros(0, np.int32), np.zeros(len(texts), np.int64), np.zeros(0, bool))
         table.ids, lengths, table.is_first = table._encode(texts)
         table.offsets = _offsets(lengths)
+        table._num_settled = len(table.words)
         return table
 
     @property
@@ -125,10 +131,10 @@ class TagTable:
         counted = self.is_first if mask is None else self.is_first & mask[self.rows]
         return np.bincount(self.ids[counted], minlength=len(self.words))
 
-    def replace(self, rows: Rows, texts: Sequence[str]) -> None:
-        """Take new texts for some rows, which are sorted."""
+    def replaced(self, rows: Rows, texts: Sequence[str]) -> TagTable:
+        """Return the table with new texts for some rows, which are sorted."""
         if not len(rows):
-            return
+            return self
         ids, lengths, is_first = self._encode(texts)
         old = self.lengths
         new = old.copy()
@@ -137,10 +143,19 @@ class TagTable:
         is_new_row[rows] = True
         is_old = np.repeat(~is_new_row, old)
         is_new = np.repeat(is_new_row, new)
-        self.ids = _merged(self.ids[is_old], ids, is_new)
-        self.is_first = _merged(self.is_first[is_old], is_first, is_new)
-        self.offsets = _offsets(new)
-        self._rows = None
+        table = copy(self)
+        table.ids = _merged(self.ids[is_old], ids, is_new)
+        table.is_first = _merged(self.is_first[is_old], is_first, is_new)
+        table.offsets = _offsets(new)
+        table._rows = None
+        return table if len(self.words) <= GROWN * self._num_settled + SPARE else table.settled()
+
+    def settled(self) -> TagTable:
+        """Return the table without words that no row has any more: of sentences every edit leaves some."""
+        used = np.flatnonzero(np.bincount(self.ids, minlength=len(self.words)))
+        number = np.zeros(len(self.words), np.int32)
+        number[used] = np.arange(len(used))
+        return TagTable([self.words[each] for each in used.tolist()], number[self.ids], self.lengths, self.is_first)
 
     def taken(self, rows: Rows) -> TagTable:
         """Return the table of other rows: of each the row that it was before, int64 (num_rows,); -1: without tags."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -269,6 +271,57 @@ with Journal(folder) as journal:
         before = f"{number - 1}" if number else None
         journal.record(f"{me} {number}", [Change(f"{me}.txt", before, f"{number}")])
 """
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_data_that_the_power_took_costs_only_itself(folder: Path, is_finished: bool) -> None:
+    with Journal(folder) as journal:
+        journal.record("one", [Change("b.txt", "1boy", "one")])
+        journal.record("two", [Change("a.txt", "1girl, cat ears", "two")])
+    path = journal_path(folder)
+    *lines, data, end = path.read_bytes().splitlines(keepends=True)
+    lines.append(bytes(len(data)))
+    if is_finished:
+        lines.append(end)
+    else:  # by a process that is gone
+        lines[-3] = lines[-3].replace(b'"owner":[', b'"owner":[99999')
+    path.write_bytes(b"".join(lines))
+    with Journal(folder) as journal:
+        assert [action.name for action in journal.history()] == ["two", "one"]
+        while journal.undo():
+            pass
+    assert (folder / "b.txt").read_text() == "1boy"
+
+
+def test_ten_thousand_actions_are_read_quickly(folder: Path) -> None:
+    with Journal(folder) as journal:
+        journal.record("one", [Change("a.txt", "1girl, cat ears", "one")])
+    path = journal_path(folder)
+    _, *lines = path.read_bytes().splitlines(keepends=True)
+    with path.open("ab") as file:
+        for number in range(2, 10_001):
+            file.writelines(each.replace(b'"action":1,', b'"action":%d,' % number) for each in lines)
+    began = time.process_time()
+    with Journal(folder) as journal:
+        assert time.process_time() - began < 1.5
+        assert len(journal.history(20_000)) == 10_000
+
+
+def test_a_disk_that_is_gone_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+
+    def gone(path: object, *arguments: object, **options: object) -> os.stat_result:
+        if str(path) == str(folder):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return real(path, *arguments, **options)  # type: ignore[call-overload, no-any-return]
+
+    with Journal(folder) as journal:
+        monkeypatch.setattr(os, "stat", gone)
+        (folder / "a.txt").unlink()
+        action = journal.record("x", [Change("a.txt", "1girl, cat ears", "a")])
+        monkeypatch.undo()
+        assert [each.problem.code for each in action.skipped] == ["caption_folder_gone"]
+        assert journal.num_pending == 0
 
 
 def test_two_processes_share_a_journal(folder: Path) -> None:

@@ -16,6 +16,7 @@ from backend.config.problems import UserError
 from backend.editing.journal import FilesChangedOutside
 from backend.editing.library import Library
 from backend.editing.pictures import snapshot_path
+from backend.editing.turns import Turns
 
 PROJECT = Path(__file__).resolve().parents[2]
 CAPTIONS = {"a.png": "1girl, cat ears", "b.jpg": "1boy", "sub/c.png": "风景, 山\n第二行", "sub/d.webp": None}
@@ -164,6 +165,61 @@ def test_our_own_writing_is_no_change_from_outside(pictures: Path) -> None:
         assert library.apply("y", {0: "again"}).conflicts == ()
 
 
+def test_a_caption_file_whose_name_changes_is_still_written(pictures: Path) -> None:
+    (pictures / "a.txt").rename(pictures / "a.TXT")
+    with Library(pictures) as library:
+        assert library.caption_name(0) == "a.TXT"
+        (pictures / "a.TXT").unlink()
+        library.reload_changed()
+        assert library.apply("x", {0: "ours"}, wait=True).conflicts == ()
+        assert read(pictures, "a.txt") == "ours"
+
+
+@pytest.mark.parametrize("comes", ["aa.png", ""])
+def test_a_new_caption_that_is_being_written_while_others_change_the_folder_is_no_conflict(
+    pictures: Path, comes: str
+) -> None:
+    with Library(pictures) as library:
+        with Turns(library.journal.path.with_suffix(".turns")).taken():  # nobody writes meanwhile
+            library.apply("x", {3: "created"})
+            touch_outside(pictures / "a.txt", "theirs")
+            if comes:
+                Image.new("RGB", (9, 9)).save(pictures / comes)
+            library.reload_changed()
+        library.journal.wait()
+        row = library.row("sub/d.webp")
+        assert row is not None
+        assert library.has_caption[row]
+        assert library.apply("y", {row: "again"}, wait=True).conflicts == ()
+        assert library.saving().conflicts == ()
+        assert read(pictures, "sub/d.txt") == "again"
+
+
+@pytest.mark.parametrize("typed", ["half \ud83d of a face", "\ufeffwith a mark", "two\r\nlines"])
+def test_what_no_file_can_have_is_shown_as_the_file_has_it(pictures: Path, typed: str) -> None:
+    with Library(pictures) as library:
+        library.apply("x", {0: typed}, wait=True)
+        assert library.texts[0] == read(pictures, "a.txt")
+        library.undo(wait=True)
+        assert library.saving().conflicts == ()
+        assert (pictures / "a.txt").read_bytes() == b"1girl, cat ears"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_not_utf_8_are_pictures_as_well(pictures: Path) -> None:
+    name = os.fsdecode(b"\x94\x4c.png")
+    (pictures / "a.png").rename(pictures / name)
+    for _ in range(2):
+        with Library(pictures) as library:
+            row = library.row(name)
+            assert row is not None
+            assert library.widths[row] == 40
+            library.look()
+            assert library.likeness().num_looked == 4
+            library.apply("x", {row: "cat"}, wait=True)
+    assert (pictures / name).with_suffix(".txt").read_text() == "cat"
+
+
 def test_undo_over_a_change_from_outside_is_refused(pictures: Path) -> None:
     with Library(pictures) as library:
         library.apply("x", {0: "ours"}, wait=True)
@@ -214,6 +270,39 @@ def test_a_change_from_outside_while_ours_is_unsaved_is_a_conflict(
         (conflict,) = library.reload_changed().conflicts
         assert (conflict.ours, conflict.theirs) == ("ours", "theirs")
         assert library.saving().unsaved == ()
+
+
+def test_a_retry_never_writes_over_what_others_wrote_meanwhile(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Library(pictures) as library:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+            library.apply("x", {0: "ours", 1: "ours too"}, wait=True)
+        touch_outside(pictures / "a.txt", "theirs")
+        library.retry("again")
+        library.journal.wait()
+        saving = library.saving()
+        assert [(each.ours, each.theirs) for each in saving.conflicts] == [("ours", "theirs")]
+        assert saving.unsaved == ()
+        assert (read(pictures, "a.txt"), read(pictures, "b.txt")) == ("theirs", "ours too")
+
+
+def test_a_retry_that_fails_forgets_nothing(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Library(pictures) as library:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", full)
+            library.apply("x", {0: "ours"}, wait=True)
+            patched.setattr(os, "fsync", full)  # now the journal cannot be written either
+            with pytest.raises(UserError):
+                library.retry("again")
+            assert [each.row for each in library.saving().unsaved] == [0]
+            assert library.has_unsaved
+        library.retry("again")
+        library.journal.wait()
+        assert not library.has_unsaved
+    assert read(pictures, "a.txt") == "ours"
 
 
 def test_what_could_not_be_saved_can_be_undone(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

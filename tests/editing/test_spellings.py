@@ -38,7 +38,7 @@ def test_another_spelling_is_told(text: str, expected: list[tuple[str, int, str]
 
 def test_a_tag_that_was_in_a_caption_once_is_no_spelling() -> None:
     table = TagTable.of_texts(["long hair"])
-    table.replace(table.rows[:1].astype("int64"), ["cat"])
+    table = table.replaced(table.rows[:1].astype("int64"), ["cat"])
     assert other_spellings(parse("tag:long_hair"), table, lambda _: "") == []
 
 

@@ -41,13 +41,33 @@ def test_a_table_that_was_changed_is_as_one_made_anew(texts: list[str], data: st
         new = [data.draw(captions)[0] for _ in rows]
         for row, text in zip(rows, new, strict=True):
             texts[row] = text
-        table.replace(np.array(rows, np.int64), new)
+        table = table.replaced(np.array(rows, np.int64), new)
     anew = TagTable.of_texts(texts)
     assert [table.of(row) for row in range(len(texts))] == [split_tags(text) for text in texts]
     found = dict(zip(table.words, table.counts().tolist(), strict=True))
     assert {tag: count for tag, count in found.items() if count} == dict(
         zip(anew.words, anew.counts().tolist(), strict=True)
     )
+
+
+def test_who_reads_a_table_is_not_disturbed_by_edits() -> None:
+    table = TagTable.of_texts(CAPTIONS)
+    before = (table.counts().tolist(), table.rows.tolist(), table.of(0))
+    later = table.replaced(np.arange(2), ["new tag, newer tag", ""])
+    assert (table.counts()[: len(before[0])].tolist(), table.rows.tolist(), table.of(0)) == before
+    assert later.of(0) == ["new tag", "newer tag"]
+
+
+def test_words_that_no_caption_has_any_more_are_forgotten() -> None:
+    texts = [f"a sentence about {number}" for number in range(4000)]
+    table = TagTable.of_texts(texts)
+    for turn in range(10):
+        texts = [f"a sentence {turn} about {number}" for number in range(4000)]
+        table = table.replaced(np.arange(4000), texts)
+        assert len(table.words) <= 2 * 4000 + 10_000 + 4000
+    assert [table.of(row) for row in (0, 3999)] == [[texts[0]], [texts[3999]]]
+    assert table.find("A sentence 9 ABOUT 7") == [table.numbers["a sentence 9 about 7"]]
+    assert table.counts()[table.numbers[texts[5]]] == 1
 
 
 def test_tags_are_sorted_searched_and_picked() -> None:
