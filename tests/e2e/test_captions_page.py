@@ -389,3 +389,28 @@ def test_every_pane_fits_the_window(
                 pane
             )
     keep_picture(page, f"captions-{language}-{width}")
+
+
+def within(page: Page, part: str) -> None:
+    """Expect a part of the page to be wide enough, and to hold what can be pressed in it."""
+    edges = page.locator(part).bounding_box()
+    assert edges and edges["width"] > 280
+    for control in page.locator(f"{part} :is(button, select, input):visible:not(.all-tags *)").all():
+        box = control.bounding_box()
+        assert box and edges["x"] - 1 <= box["x"] and box["x"] + box["width"] <= edges["x"] + edges["width"] + 1
+
+
+@pytest.mark.parametrize(("width", "language"), [(768, "zh-CN"), (900, "en"), (960, "en")])
+def test_parts_of_a_window_of_middling_width_lie_beside_one_another(
+    app: App, open_page: OpenPage, pictures: Path, width: int, language: str
+) -> None:
+    page = opened(open_page(f"{app.url}/{language}/#captions", width=width), pictures)
+    page.keyboard.press("Control+a")
+    expect(page.locator('[data-part="pick"]')).to_be_visible()
+    within(page, ".captions-middle")
+    within(page, ".captions-right")
+    if width < 960:
+        page.locator("[data-go=tags]").click()
+        expect(page.locator(".captions-middle")).to_be_hidden()
+        within(page, ".captions-left")
+        within(page, ".captions-right")
