@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ class Desk:
     first_generation: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     lock: threading.RLock = field(default_factory=threading.RLock)
     looking: threading.Lock = field(default_factory=threading.Lock)
-    # Captions that were changed here and elsewhere: to be decided by the user.
-    conflicts: dict[int, Conflict] = field(default_factory=dict)
+    # Captions that were changed here and elsewhere, by the names of their pictures: to be decided by the user.
+    conflicts: dict[str, Conflict] = field(default_factory=dict)
     tabs: dict[str, float] = field(default_factory=dict)
     is_warm: bool = False
     # What filters found last, by their text: the tag pane and a batch ask for the same as the grid.
@@ -129,25 +129,37 @@ class Desk:
             # Behind a large batch the files are waited for by whoever asks how far saving is.
             is_short = self.library.journal.num_pending < NUM_WAITED
             applied = self.library.apply(name, wanted, wait=is_short)
-            self.conflicts = {row: each for row, each in self.conflicts.items() if row not in wanted}
+            for row in wanted:
+                self.conflicts.pop(self.library.names[row], None)
             self.take(found)
             self.take(applied.conflicts)
             return applied
 
-    def apply(self, name: str, edits: Mapping[int, str]) -> Applied:
+    def apply(self, name: str, edits: Mapping[int, str], before: Sequence[str]) -> Applied:
         """Change many captions; the files are written in the background.
+
+        Args:
+            name: What the history calls it.
+            edits: New captions by row.
+            before: All captions as they were when the edits were worked out: what changed meanwhile is left alone.
 
         Raises:
             UserError: Nothing can be saved.
         """
         with self.lock:
-            applied = self.library.apply(name, edits)
+            texts = self.library.texts
+            applied = self.library.apply(name, {row: new for row, new in edits.items() if texts[row] == before[row]})
             self.take(applied.conflicts)
             return applied
 
     def take(self, conflicts: Sequence[Conflict]) -> None:
         """Keep conflicts until the user has decided."""
-        self.conflicts |= {each.row: each for each in conflicts}
+        self.conflicts |= {each.name: each for each in conflicts}
+
+    def open_conflicts(self) -> list[Conflict]:
+        """Return what the user has to decide, of the pictures that are there, with their rows as they are now."""
+        rows = [(self.library.row(name), each) for name, each in list(self.conflicts.items())]
+        return [replace(each, row=row) for row, each in rows if row is not None]
 
     def look(self, seen: Sequence[int] = ()) -> Reloaded | None:
         """Take over what others changed in the folder; None when it is too early to look again.
@@ -164,15 +176,12 @@ class Desk:
         if not self.looking.acquire(blocking=False):
             return None
         try:
-            generation = self.library.generation
             found = self.library.reload_changed(at_a_glance=True, seen=seen)
             self.looked = time.monotonic()
             self.look_seconds = self.looked - began
         finally:
             self.looking.release()
         with self.lock:
-            if self.library.generation != generation:
-                self.conflicts.clear()
             self.take(found.conflicts)
         return found
 
@@ -184,6 +193,10 @@ class Desk:
         found = find()
         self.found = {text: (key, found)}
         return found
+
+    def is_needed(self) -> bool:
+        """Tell whether it has captions that are nowhere else."""
+        return bool(self.conflicts) or self.library.has_unsaved
 
     def warm(self, counter: TokenCounter) -> None:
         """Make in a thread what filters need, once: the first filter need not wait for it then."""
@@ -247,7 +260,10 @@ def key_of(root: Path) -> str:
 
 
 class Desks:
-    """The folders that are open; the one that was not asked for longest is closed when there are too many."""
+    """The folders that are open; the one that was not asked for longest is closed when there are too many.
+
+    One with captions that are only here, because they could not be written or are in a conflict, stays open.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -295,7 +311,7 @@ class Desks:
         with self._lock:
             self._open.pop(desk.key, None)
             self._open[desk.key] = desk
-            old = list(self._open)[:-NUM_OPEN]
+            old = [key for key in list(self._open)[:-NUM_OPEN] if not self._open[key].is_needed()]
         for key in old:
             self.close(key)
             self._slots[key].forget()

@@ -30,11 +30,25 @@ def answered(method: Callable[[Page, Data], Data]) -> Callable[[Page, Data], Dat
     @wraps(method)
     def call(page: Page, request: Data) -> Data:
         try:
-            return method(page, request)
+            return sendable(method(page, request))
         except UserError as error:
-            return {"error": error.problem.text(page.context.language)}
+            return sendable({"error": error.problem.text(page.context.language)})
 
     return call
+
+
+def sendable(value: Any) -> Any:
+    """Return an answer as it can be sent: names of files that are not UTF-8 with ? where nobody can read them."""
+    match value:
+        case str():
+            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+        case dict():
+            return {sendable(key): sendable(each) for key, each in value.items()}
+        case list():
+            return [sendable(each) for each in value]
+        case tuple():
+            return tuple(map(sendable, value))
+    return value
 
 
 def at_desk(method: Callable[[Page, Desk, Data], Data]) -> Callable[[Page, Data], Data]:
@@ -46,7 +60,12 @@ def at_desk(method: Callable[[Page, Desk, Data], Data]) -> Callable[[Page, Data]
         generation = int(request.get("generation", desk.generation))
         try:
             with desk.library.at(generation - desk.first_generation):
-                return method(page, desk, request)
+                try:
+                    return method(page, desk, request)
+                except (IndexError, ValueError) as error:
+                    if not isinstance(error, UserError):  # so end questions about rows that are being numbered anew
+                        desk.library.check_generation()
+                    raise
         except Renumbered:
             return {"renumbered": True}
 

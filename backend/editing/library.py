@@ -392,7 +392,7 @@ class Library(MaskActions):
         return texts
 
     def _ready(self) -> None:
-        self._check_generation()
+        self.check_generation()
         self._check_folder()
         self._settle()
 

@@ -57,15 +57,20 @@ class Rows:
         """
         self._expected.generation = generation
         try:
-            with self._lock:
-                self._check_generation()
+            self.check_generation()
             yield
         finally:
             del self._expected.generation
 
-    def _check_generation(self) -> None:
-        if getattr(self._expected, "generation", self.generation) != self.generation:
-            raise Renumbered
+    def check_generation(self) -> None:
+        """See that rows have the numbers that this thread expects; waits for whoever numbers them anew.
+
+        Raises:
+            Renumbered: They have not.
+        """
+        with self._lock:
+            if getattr(self._expected, "generation", self.generation) != self.generation:
+                raise Renumbered
 
     def __len__(self) -> int:
         return len(self.names)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import gradio as gr
@@ -19,7 +21,8 @@ from PIL import Image
 from backend.config.messages import languages
 from ui import captions_pictures, captions_view, quick_plan
 from ui.app import make_app
-from ui.captions_desk import SORTS, natural_order
+from ui.captions_desk import SORTS, Desk, natural_order
+from ui.captions_requests import at_desk
 from ui.captions_search import Searching
 from ui.context import AppContext, Services
 from ui.pages.captions import CaptionsPage, props
@@ -160,6 +163,78 @@ def test_a_file_changed_outside_is_a_conflict_until_it_is_settled(ask: Any, fold
     assert [(each["text"], each["mine"]) for each in answer["conflicts"]] == [("theirs", "ours")]
     assert ask("settle", row=2)["conflicts"] == []
     assert (folder / "2.txt").read_text(encoding="utf-8") == "theirs"
+
+
+def test_what_is_to_be_decided_stays_with_its_picture_when_others_come_and_go(
+    ask: Any, page: CaptionsPage, folder: Path
+) -> None:
+    (folder / "2.txt").write_text("theirs", encoding="utf-8")
+    edit(ask, 2, "cat, tag0, <b>", "ours")
+    desk = page.desks.get(str(folder))
+    Image.new("RGB", (10, 10)).save(folder / "00.png")
+    found = desk.look()
+    assert found is not None and found.added == ("00.png",)
+    (conflict,) = page.open({"folder": str(folder)})["conflicts"]
+    assert (conflict["id"], conflict["name"], conflict["mine"]) == (3, "2.png", "ours")
+    desk.library.trash("away", [3])
+    assert page.open({"folder": str(folder)})["conflicts"] == []
+    desk.library.undo()
+    answer = page.open({"folder": str(folder)})
+    (conflict,) = answer["conflicts"]
+    assert (conflict["id"], conflict["mine"]) == (3, "ours")
+    wanted = {"row": 3, "text": conflict["mine"], "before": conflict["text"]}
+    request = {"folder": str(folder), "generation": answer["generation"], "edits": [wanted]}
+    assert page.edit(request)["conflicts"] == []
+    assert (folder / "2.txt").read_text(encoding="utf-8") == "ours"
+
+
+def test_a_folder_with_captions_that_are_nowhere_else_stays_open(ask: Any, page: CaptionsPage, folder: Path) -> None:
+    (folder / "2.txt").write_text("theirs", encoding="utf-8")
+    edit(ask, 2, "cat, tag0, <b>", "ours")
+    desk = page.desks.get(str(folder))
+    for number in range(6):
+        other = folder.with_name(f"other {number}")
+        other.mkdir()
+        page.desks.get(str(other))
+    assert page.desks.get(str(folder)) is desk
+    assert [each.ours for each in desk.open_conflicts()] == ["ours"]
+
+
+def test_a_batch_leaves_alone_what_was_edited_while_it_was_worked_out(
+    ask: Any, page: CaptionsPage, folder: Path
+) -> None:
+    desk = page.desks.get(str(folder))
+    before = list(desk.library.texts)
+    edit(ask, 2, "cat, tag0, <b>", "typed")
+    assert desk.apply("x", {1: "one", 2: "two"}, before).rows == (1,)
+    assert desk.library.texts[1:3] == ["one", "typed"]
+
+
+def test_a_question_that_rows_are_numbered_anew_under_is_answered_so(ask: Any, page: CaptionsPage) -> None:
+    def question(_page: CaptionsPage, desk: Desk, request: Data) -> Data:
+        if request["trash"]:
+            other = Thread(target=desk.library.trash, args=("away", [5]))
+            other.start()
+            other.join()
+        raise IndexError
+
+    folder = page.desks.get(str(ask("open")["folder"])).library.root
+    request = {"folder": str(folder), "generation": ask("open")["generation"]}
+    assert at_desk(question)(page, {**request, "trash": True}) == {"renumbered": True}
+    request["generation"] = page.open(request)["generation"]
+    with pytest.raises(IndexError):
+        at_desk(question)(page, {**request, "trash": False})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_nobody_can_read_can_be_sent(page: CaptionsPage, folder: Path) -> None:
+    (folder / "1.png").rename(folder / os.fsdecode(b"\x94\x4c.png"))
+    while "generation" not in (answer := page.open({"folder": str(folder)})):
+        pass
+    row = page.desks.get(str(folder)).library.row(os.fsdecode(b"\x94\x4c.png"))
+    found = page.rows({"folder": str(folder), "generation": answer["generation"], "ids": [row]})
+    json.dumps(found, ensure_ascii=False).encode()
+    assert found["rows"][0]["name"] == "?L.png"
 
 
 def test_undo_over_a_change_from_outside_asks_first(ask: Any, folder: Path) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Data = dict[str, Any]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
+# The captions that a batch changes, by row, and all as they were before.
+Planned = tuple[dict[int, str], list[str]]
 NUM_SUGGESTED = 12
 NUM_EXAMPLES = 20
 # Captions that are named when they became UTF-8.
@@ -53,7 +55,7 @@ class CaptionsPage(ManyPictures):
         self.desks = context.services.desks
         self.tag_words = Words(lambda: chosen_places(context.settings.get()), context.language)
         # The batch that was previewed last, and what it was asked for: what is done was previewed just before.
-        self._planned: tuple[tuple[Any, ...], dict[int, str]] | None = None
+        self._planned: tuple[tuple[Any, ...], Planned] | None = None
 
     @answered
     def places(self, _request: Data) -> Data:
@@ -120,7 +122,7 @@ class CaptionsPage(ManyPictures):
     @at_desk
     def settle(self, desk: Desk, request: Data) -> Data:
         """Leave a caption as it is in the file: the user has seen that it was changed outside."""
-        desk.conflicts.pop(int(request["row"]), None)
+        desk.conflicts.pop(desk.library.names[int(request["row"])], None)
         return self._told(desk)
 
     @at_desk
@@ -191,7 +193,7 @@ class CaptionsPage(ManyPictures):
     @at_desk
     def preview(self, desk: Desk, request: Data) -> Data:
         """Return how many captions an operation would change, and how it changes the first of them."""
-        found, total = self._edits(desk, request)
+        (found, _), total = self._edits(desk, request)
         library = desk.library
         examples = [
             {"id": row, "name": library.names[row], "before": library.texts[row], "after": text}
@@ -202,16 +204,16 @@ class CaptionsPage(ManyPictures):
     @at_desk
     def apply(self, desk: Desk, request: Data) -> Data:
         """Do an operation over many captions, as one change that can be undone."""
-        found, _ = self._edits(desk, request)
+        (found, before), _ = self._edits(desk, request)
         name = name_of(str(request["operation"]), request["values"], self.context.t)
-        applied = desk.apply(name, found) if found else None
+        applied = desk.apply(name, found, before) if found else None
         self._planned = None
         rows = applied.rows if applied else ()
         done = self.context.t("captionpage.done", name=name, num=f"{len(rows):,}")
         return {"done": done, "num": len(rows), **self._touched(rows), **self._told(desk)}
 
-    def _edits(self, desk: Desk, request: Data) -> tuple[dict[int, str], int]:
-        """Return the captions that an operation changes, by row, and how many it looks at."""
+    def _edits(self, desk: Desk, request: Data) -> tuple[Planned, int]:
+        """Return the captions that an operation changes, and how many it looks at."""
         library, mask = desk.library, self._scope(desk, request)
         operation = operation_of(str(request["operation"]), request["values"])
         counter = captions_view.counter_of(self.context.draft.data)
@@ -221,7 +223,8 @@ class CaptionsPage(ManyPictures):
         planned = self._planned
         if planned is None or planned[0] != key:
             context = context_of(library, categories=self.tag_words.categories(library.tags.words), counter=counter)
-            planned = self._planned = (key, edits(library, operation, mask, context))
+            texts = list(library.texts)
+            planned = self._planned = (key, (edits(library, operation, mask, context), texts))
         total = len(library) if mask is None else int(np.count_nonzero(mask))
         return planned[1], total
 
@@ -246,7 +249,7 @@ class CaptionsPage(ManyPictures):
         return {
             "version": desk.version,
             "generation": desk.generation,
-            "conflicts": captions_view.conflict_data(desk.conflicts.values()),
+            "conflicts": captions_view.conflict_data(desk.open_conflicts()),
             "history": captions_view.history_data(actions, language),
             "pending": saving.num_pending,
             "failed": [captions_view.told(each.problem, root, language) for each in saving.unsaved[:1]],
