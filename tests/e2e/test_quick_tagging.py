@@ -16,6 +16,9 @@ from live_app import App
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from backend.runs.layout import list_runs
+from backend.runs.processes import processes
+
 sys.path.append(str(Path(__file__).parents[1] / "taggers"))
 from hub import Hub, serving  # noqa: E402
 from runs.run_helpers import wait_until  # noqa: E402
@@ -224,6 +227,28 @@ def test_what_the_filter_shows_is_tagged_on_the_page_and_stops(
     expect(text_of(page, "04.png")).to_have_text(f"abc, {TAGS}")
 
 
+def test_what_a_run_wrote_before_it_was_killed_is_taken_back_at_once(
+    app: App, open_page: OpenPage, pictures: Path, tagger: Callable[..., Path]
+) -> None:
+    tagger(batch=1, work=2000)
+    many_more(pictures)
+    page = opened(open_page(f"{app.url}/en/#captions"), pictures, "00.png")
+    known = set(list_runs(app.home / "runs"))
+    page.click("#captions-tagging")
+    page.click("#captions-tagging-start")
+    bar = page.locator(".captions-tagging")
+    wait_until(lambda: (pictures / "04.txt").is_file())
+    (run,) = set(list_runs(app.home / "runs")) - known
+    for process in processes(run):
+        process.kill()
+    expect(bar.get_by_role("alert")).to_contain_text("interrupted from outside")
+    expect(text_of(page, "04.png")).to_contain_text(TAGS)
+    bar.get_by_role("button", name="Undo all of it").click()
+    expect(text_of(page, "04.png")).to_have_text("no caption", ignore_case=True)
+    expect(page.locator(".captions-saved")).to_have_class(re.compile("is-saved"))
+    assert captions_of(pictures) == [f"mine {number}" for number in range(4)]
+
+
 def test_a_model_that_is_missing_or_wrong_is_told_where_it_is_chosen(
     app: App, open_page: OpenPage, pictures: Path, keep_picture: KeepPicture
 ) -> None:
@@ -236,7 +261,7 @@ def test_a_model_that_is_missing_or_wrong_is_told_where_it_is_chosen(
     keep_picture(page, "captions-tag-offline")
     dialog.locator("#captions-tagging-form-general_threshold-input").fill("7")
     page.click("#captions-tagging-start")
-    expect(dialog.locator('.field-error[role="alert"]').last).to_contain_text("7")
+    expect(dialog.locator('.field-error[role="alert"]').last).to_contain_text("Threshold: 7 is too large")
     dialog.locator("#captions-tagging-form-general_threshold-input").fill("0.35")
     page.click("#captions-tagging-start")
     bar = page.locator(".captions-tagging")

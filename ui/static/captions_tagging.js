@@ -116,6 +116,7 @@ function openTagging() {
   form.node.querySelector("#captions-tagging-form-model-input").setAttribute("list", "captions-taggers");
   document.body.append(dialog);
   dialog.showModal();
+  scopes.querySelector(":checked").focus();
   tellDownload().then((facts) => {
     if (!facts?.trigger_word || tagging.values.trigger_word) return;
     tagging.values = { ...tagging.values, trigger_word: facts.trigger_word };
@@ -166,7 +167,7 @@ function showTagging(found) {
     const close = iconButton("\u00d7", words("close"), () => { keep("tagging.run", ""); showTagging(null); }, { "data-tool": "close-tagging" });
     const undo = button(words("tagging.undo"), async () => { await travel("undo"); watchTagging(true); }, { "data-tool": "undo-tagging" });
     const list = found.warnings.length ? el("details", {}, el("summary", {}, words("tagging.warnings", { num: many(found.num_warnings) })), el("ul", {}, ...found.warnings.map((each) => el("li", {}, each)))) : null;
-    box.replaceChildren(el("p", { role: failed ? "alert" : "status" }, el("strong", {}, found.text), found.problem ? " " + found.problem : "", list ?? ""), ...(found.can_undo && found.written ? [undo] : []), showRun, close);
+    box.replaceChildren(el("p", { role: failed ? "alert" : "status" }, el("strong", {}, found.text), found.problem ? " " + found.problem : "", list ?? ""), ...(found.can_undo ? [undo] : []), showRun, close);
   }
   if (focused) box.querySelector(`[data-tool="${focused}"]`)?.focus();
 }
