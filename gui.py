@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-
-import uvicorn
 
 from backend.config.messages import languages, system_language, translate
 from backend.config.problems import UserError
@@ -14,7 +11,7 @@ from backend.runs.caretaker import Caretaker
 from backend.runs.locks import AppLock
 from ui.app import make_app
 from ui.context import Services
-from ui.serving import address, choose_port, host_of, open_browser, read_login
+from ui.serving import address, choose_port, open_browser, read_login, serve
 
 
 def arguments() -> argparse.Namespace:
@@ -48,12 +45,9 @@ def main() -> int:
     print(translate("gui.open", language, url=url), flush=True)
     if not options.no_browser:
         open_browser(url)
-    host, root_path = host_of(listen=options.listen), options.root_path.rstrip("/")
-    app = make_app(services, login=login, root_path=root_path)
-    # Whoever ends us politely is Ctrl+C: uvicorn hands the signal on when it has stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app = make_app(services, login=login, root_path=(root_path := options.root_path.rstrip("/")))
     with Caretaker(services.queue):
-        uvicorn.run(app, host=host, port=port, log_level="warning", root_path=root_path)
+        serve(app, port, root_path, listen=options.listen)
     services.tensorboard.stop()
     if num := services.desks.num_pending():
         print(translate("gui.saving", language, num=num), flush=True)

@@ -1,15 +1,23 @@
-"""Where the app listens, and who may come in."""
+"""Where the app listens, who may come in, and how it ends."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import signal
 import socket
 import webbrowser
 from threading import Timer
 
+import uvicorn
+from fastapi import FastAPI
+
 from backend.config.problems import UserError
 
 NUM_PORTS = 50
+# So long is waited for what is being answered; a tab that is open has always asked something.
+ENDING_SECONDS = 2
 
 
 def is_free(port: int, host: str) -> bool:
@@ -69,3 +77,25 @@ def read_login(text: str, *, listen: bool) -> tuple[str, str] | None:
 def address(port: int, root_path: str) -> str:
     """Return the address on this machine."""
     return f"http://127.0.0.1:{port}{root_path.rstrip('/')}/"
+
+
+def serve(app: FastAPI, port: int, root_path: str, *, listen: bool) -> None:
+    """Answer until ended by Ctrl+C, or politely by another program; tabs that are open hold nobody up."""
+    # Whoever ends us politely is Ctrl+C: uvicorn hands the signal on when it has stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    host = host_of(listen=listen)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        root_path=root_path,
+        timeout_graceful_shutdown=ENDING_SECONDS,
+    )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a line of the log is one: that tabs were open when the app ended is none, in fifty lines."""
+    is_cut_off = record.exc_info is not None and record.exc_info[0] is asyncio.CancelledError
+    return not is_cut_off and "timeout graceful shutdown" not in str(record.msg)
