@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from backend.config import paths
 from backend.config.messages import has, translate
+from backend.config.problems import UserError
 from backend.runs import supervisor
 from backend.runs.diagnosis import diagnose
 from backend.runs.layout import RunFolder
 from backend.runs.queue import Queue
 from backend.runs.view import RunView, Status
-from taggers import models
+from taggers import files, models
 from taggers.config import TABLE, TaggingConfig
 from taggers.launching import new_run
 from ui import run_actions, run_detail, wording
@@ -44,9 +46,20 @@ def newest(watch: RunWatch, folders: Sequence[Path], *, writes_captions: bool = 
 
 
 def kind_of(table: Data) -> str:
-    """Return what a run's model is for; empty for models that are not in the list."""
-    found = models.find(str(table.get("model") or models.DEFAULT))
-    return found.kind if found else ""
+    """Return what a run's model is for; empty where that is not known."""
+    name = str(table.get("model") or models.DEFAULT)
+    found = models.find(name)
+    return found.kind if found else _own_kind(paths.resolve(name))
+
+
+def _own_kind(path: Path) -> str:
+    """Return what a model of the user's own is for: one that only takes backgrounds away has no list of tags."""
+    if not path.exists():
+        return ""
+    try:
+        return files.at(path).model.kind
+    except UserError as error:
+        return "background" if error.problem.code == "tagger_incomplete" and path.suffix == ".onnx" else ""
 
 
 def _meets(theirs: Sequence[str], ours: Sequence[Path]) -> bool:

@@ -172,3 +172,12 @@ def test_a_run_is_told_as_what_it_does(context: AppContext, folder: Path, model:
     teller.end("finished")
     told = tagging_runs.told(context.watch, context.queue, run, "en")
     assert (told["title"], told["text"]) == (title, text)
+
+
+def test_models_of_the_users_own_are_known_by_what_lies_beside_them(tmp_path: Path) -> None:
+    masks = tmp_path / "mine.onnx"
+    masks.write_bytes(b"x")
+    assert tagging_runs.kind_of({"model": str(masks)}) == "background"
+    assert tagging_runs.kind_of({"model": str(tiny_taggers.wd(tmp_path / "tagger"))}) == "onnx"
+    assert tagging_runs.kind_of({"model": str(tmp_path / "gone.onnx")}) == ""
+    assert tagging_runs.kind_of({}) == "onnx"
