@@ -337,6 +337,7 @@ class Journal:
         self, kind: Literal["undo", "redo"], on_conflict: OnConflict, wait: bool, is_as_seen: IsAsSeen
     ) -> tuple[Action, list[Change]] | None:
         """Undo the last action, or do the first again that was undone."""
+        self._recover()  # of those that were killed since the journal was opened, as a tagger
         while True:
             with self._fresh():
                 usable = self._usable(kind == "redo")
@@ -429,8 +430,10 @@ class Journal:
                 for path in overtaken(not_made, self._made_since(place, record)):
                     record.skipped.pop(path)
             self._end(record, step)
-        self.outcomes()  # of before anybody knew the files
-        self.recovered = tuple(record.shown() for record in left if record.num_changes)
+            with self._pending_lock:  # nobody here asked for it: they are as changed from outside
+                for change in changes:
+                    self._outcomes.pop(change.path, None)
+        self.recovered += tuple(record.shown() for record in left if record.num_changes)
 
     def _made_since(self, place: int, but: Record) -> Iterator[Change]:
         """Yield the changes that other actions have made since a place in the journal."""

@@ -180,6 +180,29 @@ Journal(root).record("x", [Change("a.txt", "山水风景\\n狗", "cat"), Change(
         assert (root / "a.txt").read_bytes() == data
 
 
+def test_what_another_process_was_killed_at_is_taken_back_by_one_that_was_there_before(root: Path) -> None:
+    start = files(root)
+    with Journal(root) as journal, Library(root) as library:
+        journal.record("mine", [Change("c.txt", None, "mine")])
+        mine = files(root)
+        killed(
+            """
+die_in(files.os, "replace", after=True)
+Journal(root).record("x", [Change("a.txt", "caption a", "cat"), Change("b.txt", "caption b", "dog")])
+""",
+            root,
+        )
+        assert ((root / "a.txt").read_text(), (root / "b.txt").read_text()) == ("cat", "caption b")
+        undone = library.undo()
+        library.journal.wait()
+        assert undone is not None and undone.action is not None and undone.action.name == "x"
+        assert files(root) == mine
+        library.reload_changed()
+        assert [library.texts[row] for row in range(2)] == ["caption a", "caption b"]
+        journal.undo()
+        assert files(root) == start
+
+
 def test_what_was_left_undone_is_done_in_the_order_in_which_it_was_begun(root: Path) -> None:
     start = files(root)
     killed(
