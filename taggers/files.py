@@ -101,7 +101,8 @@ def at(path: Path) -> ModelFiles:
                 raise UserError("tagger_without_safetensors", f"{TABLE}.model", value=str(path))
             row = models.find(path.name) or TaggerModel(path.name, path.name, "", files=())
             return ModelFiles(row if row.kind != "onnx" else replace(row, kind=_kind_of(path)), path)
-        raise UserError("tagger_incomplete", f"{TABLE}.model", value=str(path), missing="model.onnx")
+        missing = "config.json" if next(path.glob("*.safetensors"), None) else "model.onnx"
+        raise UserError("tagger_incomplete", f"{TABLE}.model", value=str(path), missing=missing)
     named = models.find(onnx.stem)
     of_rembg = named is not None and named.kind == "background"
     return _with_list(onnx, named if of_rembg else models.find(onnx.parent.name))

@@ -19,6 +19,7 @@ LONGEST, LEAST_SIDE = 50, 28
 DEVICES = ("cuda", "mps", "cpu")
 # What the devices of onnxruntime are called by torch.
 NAMES = {"coreml": "mps"}
+TOKENIZER = "tokenizer_config.json"
 # Models whose own processor wants torchvision, though only for films.
 OF_GRIDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 
@@ -53,7 +54,9 @@ def choose_device(asked: str) -> str:
     if wanted == "auto":
         return found[0]
     if wanted not in found:
-        raise UserError("tagger_device_missing", f"{TABLE}.device", value=asked, found=", ".join(found))
+        asked_as = {device: name for name, device in NAMES.items()}
+        names = ", ".join(asked_as.get(device, device) for device in found)
+        raise UserError("device_missing", f"{TABLE}.device", value=asked, found=names)
     return wanted
 
 
@@ -61,7 +64,8 @@ def load(path: Path, processor_class: Any, model_class: Any, config: TaggingConf
     """Return processor, model and device.
 
     Raises:
-        UserError: The files are damaged or of a model that transformers does not know, or 4-bit is not possible.
+        UserError: The files are damaged or of a model that transformers does not know, one is missing, or 4-bit is not
+            possible.
     """
     import torch
 
@@ -71,6 +75,9 @@ def load(path: Path, processor_class: Any, model_class: Any, config: TaggingConf
         options["quantization_config"] = _four_bits(device)
     with plain_words(path):
         processor = _processor(path, processor_class)
+        # Without it a tokenizer does not know what its first and last signs are.
+        if hasattr(processor, "tokenizer") and not (path / TOKENIZER).is_file():
+            raise UserError("tagger_incomplete", f"{TABLE}.model", value=str(path), missing=TOKENIZER)
         model = model_class.from_pretrained(path, local_files_only=True, use_safetensors=True, **options)
     if "quantization_config" not in options:
         model = model.to(device)
@@ -103,6 +110,8 @@ def plain_words(path: Path) -> Iterator[None]:
 
     try:
         yield
+    except UserError:
+        raise
     except (
         OSError,
         ValueError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,13 +211,23 @@ def test_what_cannot_be_is_told_in_words(build: Callable[[str], Path], tmp_path:
     assert caught.value.problem.code == "captioner_four_bits"
     with pytest.raises(UserError) as caught:
         load(files.at(build("llava")), TaggingConfig(device="directml"))
-    assert caught.value.problem.code == "tagger_device_missing"
+    # It is torch that has to be another one, not onnxruntime.
+    assert caught.value.problem.code == "device_missing" and "cpu" in caught.value.problem.params["found"]
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "config.json").write_text('{"model_type": "llava"}')
     (tmp_path / "bad" / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(UserError) as caught:
         opened(tmp_path / "bad")
     assert caught.value.problem.code == "tagger_damaged"
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "config.json"])
+def test_a_file_that_is_missing_is_named(build: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    folder = Path(shutil.copytree(build("llava"), tmp_path / "llava"))
+    (folder / name).unlink()
+    with pytest.raises(UserError) as caught:
+        opened(folder)
+    assert (caught.value.problem.code, caught.value.problem.params["missing"]) == ("tagger_incomplete", name)
 
 
 def test_the_kind_of_a_folder_is_read_from_its_configuration(build: Callable[[str], Path]) -> None:
