@@ -110,7 +110,7 @@ class Changer:
         if change.after is None:
             delete_caption(path)
             return ""
-        form, after = self._form(change.path, found), change.after
+        form, after = self._form(change, found), change.after
         if form is not None and "\r" in after:  # a text of several kinds of line ends, as a file had them
             form = replace(form, newline="", has_final_newline=False)
         elif found is not None and not found.newline:
@@ -127,12 +127,13 @@ class Changer:
             self._tell_form(path, form)
             self.forms[path] = form
 
-    def _form(self, path: str, found: CaptionText | None) -> CaptionText | None:
-        """Return how a caption is written, or was when that could be seen."""
-        known = self.forms.get(path)
-        if known is None or found is None or encode(replace(known, text=found.text)) != encode(found):
+    def _form(self, change: Change, found: CaptionText | None) -> CaptionText | None:
+        """Return how a caption is written, or was when that could be seen; others may have written it anew since."""
+        known = self.forms.get(change.path)
+        if known is None or found is None:
             return found
-        return known
+        texts = (found.text, change.before or "")
+        return known if encode(found) in [encode(replace(known, text=text)) for text in texts] else found
 
     def _write_bytes(self, change: Change, *, force: bool, flush: bool) -> str | Problem:
         path = self.path(change.path)
@@ -183,7 +184,8 @@ class Changer:
 
 def is_lost(form: CaptionText, text: str) -> bool:
     """Tell whether a file with a text does not show any more that it is written in this form."""
-    if (form.encoding, form.newline, form.has_final_newline) == ("utf-8", "\n", False):
+    is_usual = (form.encoding, form.newline, form.has_final_newline) == ("utf-8", "\n", False)
+    if is_usual and not text.endswith("\n"):
         return False
     fresh = replace(form, text=text)
     return decode(encode(fresh)) != fresh

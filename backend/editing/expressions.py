@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections.abc import Callable
 
@@ -11,6 +13,11 @@ from backend.config.problems import UserError
 
 # For all captions together. A sane expression needs a second for a hundred thousand.
 SECONDS = 10.0
+# All repeats of an expression together: it becomes as long as that before anything is searched.
+MOST_REPEATS = 100_000
+REPEAT = re.compile(r"\{(\d{1,9})")
+# What an expression ends in that is wrong, or that leads into itself.
+WRONG = (regex.error, IndexError, MemoryError, RecursionError)
 
 
 def substitution(
@@ -23,11 +30,13 @@ def substitution(
     Raises:
         UserError: `regex_wrong`.
     """
+    if math.prod(max(1, int(number)) for number in REPEAT.findall(find)) > MOST_REPEATS:
+        raise UserError("regex_wrong", value=find, reason=f"{MOST_REPEATS:,} < {{...}}")
     try:
         pattern = regex.compile(find, regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0))
         regex.compile(f"{find}|").sub(replacement, "")  # finds mistakes of the replacement, too
-    except (regex.error, IndexError) as error:
-        raise UserError("regex_wrong", value=find, reason=str(error)) from error
+    except WRONG as error:
+        raise UserError("regex_wrong", value=find, reason=str(error) or type(error).__name__) from error
     left = seconds
 
     def edited(text: str) -> str:
@@ -38,6 +47,8 @@ def substitution(
                 raise TimeoutError
             # Concurrently: others are served meanwhile.
             return pattern.sub(replacement, text, timeout=left, concurrent=True)
+        except (MemoryError, RecursionError) as error:
+            raise UserError("regex_wrong", value=find, reason=type(error).__name__) from error
         except TimeoutError as error:
             raise UserError("regex_slow", value=find, seconds=f"{seconds:g}") from error
         finally:

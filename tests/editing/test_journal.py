@@ -105,6 +105,20 @@ def test_the_same_bytes_come_back_even_when_they_could_not_be_told_meanwhile(fol
         assert path.read_text(encoding="utf-8") == "猫, 狗"
 
 
+def test_captions_that_were_empty_lines_meanwhile_end_as_they_did(folder: Path) -> None:
+    path = folder / "b.txt"
+    path.write_bytes(b"cat\ndog")
+    with Journal(folder) as journal:
+        journal.record("remove all", [Change("b.txt", "cat\ndog", "\n")])
+        assert path.read_bytes() == b"\n"
+    with Journal(folder) as journal:
+        journal.undo()
+        assert path.read_bytes() == b"cat\ndog"
+        journal.record("x", [Change("b.txt", "cat\ndog", "cat\n")])
+        journal.record("y", [Change("b.txt", "cat\n", "dog")])
+        assert path.read_bytes() == b"dog"
+
+
 def test_a_file_that_changed_outside_is_not_written(folder: Path) -> None:
     with Journal(folder) as journal:
         (folder / "b.txt").write_text("theirs", encoding="utf-8")
