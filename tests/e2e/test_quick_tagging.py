@@ -259,9 +259,12 @@ def test_a_model_that_is_missing_or_wrong_is_told_where_it_is_chosen(
     page.click("#captions-tagging-preview")
     expect(dialog.get_by_role("alert")).to_contain_text("downloads are switched off")
     keep_picture(page, "captions-tag-offline")
+    dialog.get_by_text("More settings").click()
     dialog.locator("#captions-tagging-form-general_threshold-input").fill("7")
     page.click("#captions-tagging-start")
-    expect(dialog.locator('.field-error[role="alert"]').last).to_contain_text("Threshold: 7 is too large")
+    refused = dialog.locator('.field-error[role="alert"]').last
+    expect(refused).to_contain_text("Threshold: 7 is too large")
+    expect(refused).to_be_in_viewport()  # though the form is longer than the window
     dialog.locator("#captions-tagging-form-general_threshold-input").fill("0.35")
     page.click("#captions-tagging-start")
     bar = page.locator(".captions-tagging")

@@ -96,7 +96,10 @@ function openTagging() {
     setOff(pressed, false);
     failed.hidden = !answer?.error;
     failed.textContent = answer?.error ?? "";
-    if (answer?.error) say("");
+    if (answer?.error) {
+      say("");
+      failed.scrollIntoView({ block: "nearest" });
+    }
     told = null;
     tellDownload();
     return answer;
