@@ -128,4 +128,6 @@ def opening(found: Progress | Cancelled, language: str) -> str:
     """Return how far the opening of a folder is."""
     if isinstance(found, Progress) and found.num_total:
         return translate("captionpage.opening.of", language, num=f"{found.num_done:,}", total=f"{found.num_total:,}")
+    if isinstance(found, Progress) and found.num_done:
+        return translate("captionpage.opening.num", language, num=f"{found.num_done:,}")
     return translate("captionpage.opening", language)

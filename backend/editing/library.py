@@ -80,7 +80,7 @@ class Library(MaskActions):
             recursive: Take the folders below, too.
             label: How others are told of us.
             cache_dir: Where sizes and captions are kept; the usual one when empty.
-            progress: Is told how many pictures are done, and of how many.
+            progress: Is told how many pictures are done, and of how many: 0 while they are being counted.
 
         Raises:
             UserError: The folder cannot be read, or the journal not written.
@@ -102,7 +102,8 @@ class Library(MaskActions):
         clear_partials([self._snapshot.parent])
         known, tags, tokens = recall(self._snapshot)
         self._glance = Glance(str(self.root))
-        self._take(self._load(self._glance.recalled(known) or self._list(), known, progress), known, tags, tokens)
+        listed = self._glance.recalled(known) or self._list(progress)
+        self._take(self._load(listed, known, progress), known, tags, tokens)
         if (known.stamps, known.caption_stamps) != (self.stamps, self._pictures.caption_stamps):
             self.keep()
         self._presence = Presence(self.journal.path.with_suffix(".open"), label)
@@ -311,8 +312,8 @@ class Library(MaskActions):
         finally:
             self.forget_likeness()
 
-    def _list(self) -> Listed:
-        listed = list_folder(str(self.root), self.caption_extension, is_recursive=self.recursive)
+    def _list(self, progress: Progress | None = None) -> Listed:
+        listed = list_folder(str(self.root), self.caption_extension, is_recursive=self.recursive, progress=progress)
         self._glance.listed()
         self.folder_problems = listed.problems
         return listed

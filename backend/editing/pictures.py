@@ -76,8 +76,8 @@ class Pictures:
     folders: dict[str, int] = field(default_factory=dict)
 
 
-def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Listed:
-    """Look which pictures and caption files there are; reads none.
+def list_folder(root: str, caption_extension: str, *, is_recursive: bool, progress: Progress | None = None) -> Listed:
+    """Look which pictures and caption files there are; reads none. `progress` is told how many there are so far, and 0.
 
     Raises:
         UserError: The folder itself cannot be read.
@@ -100,6 +100,8 @@ def list_folder(root: str, caption_extension: str, *, is_recursive: bool) -> Lis
                 masks[prefix + name[: -len(MASK_SUFFIX)]] = stamp
             elif lowered[(dot := lowered.rfind(".")) :] in EXTENSIONS and dot > 0:
                 pictures.append((prefix + name, stamp))
+        if progress is not None:
+            progress(len(pictures), 0)
     stems = [name[: name.rfind(".")] for name, _ in pictures]
     partners = [captions.get(stem) or (stem + caption_extension, "") for stem in stems]
     return Listed(

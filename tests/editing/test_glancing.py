@@ -12,6 +12,7 @@ from PIL import Image
 
 from backend.editing import glancing
 from backend.editing.library import Library
+from backend.editing.pictures import Progress
 
 
 @pytest.fixture
@@ -43,9 +44,9 @@ def num_listings(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     done: list[int] = []
     list_folder = Library._list
 
-    def counted(library: Library) -> object:
+    def counted(library: Library, progress: Progress | None = None) -> object:
         done.append(1)
-        return list_folder(library)
+        return list_folder(library, progress)
 
     monkeypatch.setattr(Library, "_list", counted)
 

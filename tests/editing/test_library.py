@@ -17,6 +17,8 @@ from backend.editing.journal import FilesChangedOutside
 from backend.editing.library import Library
 from backend.editing.pictures import snapshot_path
 from backend.editing.turns import Turns
+from ui.background import Progress
+from ui.captions_view import opening
 
 PROJECT = Path(__file__).resolve().parents[2]
 CAPTIONS = {"a.png": "1girl, cat ears", "b.jpg": "1boy", "sub/c.png": "风景, 山\n第二行", "sub/d.webp": None}
@@ -54,6 +56,15 @@ def test_a_folder_is_opened_with_names_sizes_and_captions(pictures: Path) -> Non
         assert library.tags.of(2) == ["风景", "山", "第二行"]
     with Library(pictures, recursive=False) as library:
         assert library.names == ["a.png", "b.jpg"]
+
+
+def test_who_opens_a_folder_is_told_how_many_pictures_are_found_and_then_how_many_are_read(pictures: Path) -> None:
+    told: list[tuple[int, int]] = []
+    with Library(pictures, progress=lambda *numbers: told.append(numbers)):
+        assert (4, 0) in told and told[-1] == (4, 4)
+    assert opening(Progress(12, 0, 1.0), "en") == "Opening the folder: 12 pictures"
+    assert opening(Progress(5, 12, 1.0), "en") == "Opening the folder: 5 of 12"
+    assert opening(Progress(0, 0, 1.0), "en") == "Opening the folder…"
 
 
 def test_the_second_time_nothing_is_read(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
