@@ -36,6 +36,8 @@ STRIP_PIXELS = 64_000_000
 # So far from a picture that is made smaller, in pixels of the result, all is white.
 REACH = 3
 USUAL_SIDE = 448
+# So far beyond 0 and 1 a confidence of half precision may be.
+ROUNDING = 1e-3
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 Array = NDArray[Any]
 
@@ -186,7 +188,7 @@ class OnnxTagger:
             params = {"value": str(self._path), "num_tags": num_tags, "found": " x ".join(map(str, scores.shape[1:]))}
             raise UserError("tagger_mismatch", f"{TABLE}.model", **params)
         scores = scores[: len(prepared)]
-        if self.layout == "cl":
+        if self.layout == "cl" or _are_logits(scores):
             scores = np.float32(0.5) * (np.tanh(scores / np.float32(2)) + 1)  # the sigmoid, without overflow
         return [Described(scores=row) for row in scores]
 
@@ -247,6 +249,11 @@ def _runtime() -> Any:
         raise UserError("onnxruntime_missing", f"{TABLE}.model", reason=str(error)) from error
     onnxruntime.set_default_logger_severity(3)  # what it warns of while it optimizes is of no use to a user
     return onnxruntime
+
+
+def _are_logits(scores: NDArray[Any]) -> bool:
+    """Tell whether numbers cannot be confidences: some exports of WD's layout end before the sigmoid."""
+    return bool((scores < -ROUNDING).any() or (scores > 1 + ROUNDING).any())
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from backend.config.problems import Problem, UserError
 from backend.data.picture_edits import read_edited
 from taggers import pictures
@@ -182,6 +184,8 @@ class _Tagging:
         self.listener.found(written)
 
     def _noted(self, picture: Picture, described: Described) -> Written:
+        if described.scores is not None and np.isnan(described.scores).any():
+            raise UserError("tagger_not_a_number", value=picture.name)
         if self.findings is not None:
             return Written(picture, "", self.findings.put(picture, described))
         if described.mask is not None:

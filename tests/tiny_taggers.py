@@ -131,11 +131,15 @@ def cl(folder: Path, *, nested: bool = False) -> Path:
 
 
 def echo(folder: Path, *, channels_first: bool) -> Path:
-    """Make a tagger whose outputs are the numbers of its input, one after the other."""
+    """Make a tagger whose outputs are the numbers of its input, one after the other; those of WD are 256ths of it."""
     num = SIDE * SIDE * 3
     shape = (1, 3, SIDE, SIDE) if channels_first else (1, SIDE, SIDE, 3)
-    nodes = [helper.make_node("Reshape", ["input", "flat"], ["output"])]
-    _save(folder / "model.onnx", nodes, shape, num, flat=np.array([1, num], np.int64))
+    nodes = [
+        helper.make_node("Mul", ["input", "scale"], ["scaled"]),
+        helper.make_node("Reshape", ["scaled", "flat"], ["output"]),
+    ]
+    scale = np.float32(1 if channels_first else 1 / 256)
+    _save(folder / "model.onnx", nodes, shape, num, flat=np.array([1, num], np.int64), scale=scale)
     if channels_first:
         content = {str(number): {"tag": f"t{number}", "category": "General"} for number in range(num)}
         (folder / "tag_mapping.json").write_text(json.dumps(content), encoding="utf-8")

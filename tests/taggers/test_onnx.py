@@ -52,7 +52,15 @@ def echoed(folder: Path, image: Image.Image, *, channels_first: bool) -> np.ndar
 
 def test_wd_is_given_blue_green_red_from_0_to_255_with_channels_last(tmp_path: Path) -> None:
     numbers = echoed(tmp_path / "m", Image.new("RGB", (SIDE, SIDE), (10, 20, 30)), channels_first=False)
-    assert numbers.reshape(SIDE, SIDE, 3)[3, 4].tolist() == [30, 20, 10]
+    assert (256 * numbers).reshape(SIDE, SIDE, 3)[3, 4].tolist() == [30, 20, 10]
+
+
+def test_a_model_of_wd_that_gives_logits_is_read_as_such(tmp_path: Path) -> None:
+    logits = (4.0, -2.0, 0.5, *[-6.0] * 7)
+    tagger = opened(tiny_taggers.wd(tmp_path / "m", scores=logits))
+    (described,) = tagger.describe([tagger.prepare(noise(8, 8), NOBODY)])
+    assert described.scores is not None
+    np.testing.assert_allclose(described.scores, 1 / (1 + np.exp(-np.array(logits))), atol=1e-6)
 
 
 def test_cl_is_given_minus_1_to_1_with_channels_first_and_its_logits_become_confidences(tmp_path: Path) -> None:
@@ -179,7 +187,7 @@ def test_numbers_that_no_tag_stands_for_are_told_at_the_first_batch(tmp_path: Pa
     # What is left out is known when it runs only.
     kept = onnx.numpy_helper.from_array(np.arange(num) > 0, "kept")
     loaded.graph.initializer.append(kept)
-    loaded.graph.node[0].output[0] = "all"
+    loaded.graph.node[-1].output[0] = "all"
     loaded.graph.node.append(onnx.helper.make_node("Compress", ["all", "kept"], ["output"], axis=1))
     onnx.save(loaded, folder / "model.onnx")
     tagger = opened(folder)

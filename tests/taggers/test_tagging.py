@@ -54,6 +54,14 @@ def captions(folder: Path, ending: str = ".txt") -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text("utf-8") for path in sorted(folder.rglob(f"*{ending}"))}
 
 
+def test_what_is_not_a_number_is_no_confidence(tmp_path: Path, make_pictures: MakePictures) -> None:
+    model = tiny_taggers.wd(tmp_path / "model", scores=(0.9, float("nan"), *[0.9] * 8))
+    folder, heard = make_pictures(a=1), Heard()
+    assert run(model, folder, heard, rating="first") == Counts(failed=1)
+    assert [warning.code for warning in heard.warnings] == ["tagger_not_a_number"]
+    assert captions(folder) == {}
+
+
 def test_every_picture_gets_a_caption_beside_it(model: Path, make_pictures: MakePictures) -> None:
     folder = make_pictures(a=1, sub__b=2)
     assert run(model, folder) == Counts(written=2)
