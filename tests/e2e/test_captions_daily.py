@@ -169,6 +169,17 @@ def test_ctrl_click_that_leaves_one_picture_shows_that_one(page: Page) -> None:
     expect(page.locator(".caption-head strong")).to_have_text("01.jpg")
 
 
+def test_a_click_on_a_tag_counts_though_others_write_while_the_button_is_down(page: Page, pictures: Path) -> None:
+    go_to(page, 1)
+    page.locator('.chip[data-tag="two"] .chip-remove').hover()
+    page.mouse.down()
+    write_outside(page, pictures / "01.txt", "one, two, three, theirs")
+    page.mouse.up()
+    expect(page.locator(".chip > span")).to_have_text(["one", "three", "theirs"])
+    saved(page)
+    assert (pictures / "01.txt").read_text(encoding="utf-8") == "one, three, theirs"
+
+
 def test_each_tab_keeps_what_it_could_not_save_for_itself(app: App, page: Page, pictures: Path) -> None:
     go_to(page, 1)
     away = pictures.with_name("away")

@@ -141,12 +141,22 @@ function chipKey(event) {
 
 // Chips are dragged to another place; the line shows where one would go.
 let dragged = null;
+// From the press on a chip to its release: drawn anew meanwhile, it would be neither clicked nor dragged.
+let isPressed = false;
+root.addEventListener("pointerdown", (event) => { isPressed = event.target.closest(".chip") !== null; });
+function release() {
+  if (!isPressed) return;
+  isPressed = false;
+  setTimeout(drawEditor); // behind the click
+}
+for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, release);
 function dragOver(event) {
   if (!dragged) return;
   event.preventDefault();
   const over = event.target.closest(".chip");
+  if (!over) return; // between two chips the line stays where it was
   for (const chip of part("editor").querySelectorAll(".drop-before, .drop-after")) chip.classList.remove("drop-before", "drop-after");
-  if (!over || over === dragged) return;
+  if (over === dragged) return;
   const box = over.getBoundingClientRect();
   over.classList.add(event.clientX < box.left + box.width / 2 ? "drop-before" : "drop-after");
 }
@@ -340,7 +350,7 @@ function drawEditor(force = false) {
   const row = currentRow();
   const isMany = state.selected.size > 1;
   const key = JSON.stringify([state.folder, isMany ? [...state.selected].slice(0, 50).concat(state.selected.size, state.version) : row, state.line, state.mode, state.highlight, root.classList.contains("is-large"), row && state.conflicts.get(row.id)]);
-  if (!force && (key === drawn || dragged)) return; // what is dragged must not be taken away under the pointer
+  if (!force && (key === drawn || dragged || isPressed)) return; // nothing is taken away under the pointer
   const typing = box.contains(document.activeElement) && document.activeElement.matches("input, textarea") ? document.activeElement : null;
   if (!force && typing && box.dataset.row === String(isMany ? "many" : currentId()) && (typing.value || typing.matches("textarea, .chip-input"))) return refreshTyped(typing, row, isMany);
   drawn = key;
