@@ -173,8 +173,6 @@ def test_what_may_not_be_written_is_said_beside_all_else_kept_and_tried_again(bo
     expect(note).to_contain_text("8 captions changed")
     expect(page.locator(".captions-saved")).to_have_text("Not saved")
     assert (pictures / "02.txt").read_text(encoding="utf-8") == "cat, tag0"
-    page.locator("[data-tool=retry]").click()
-    expect(failed).to_contain_text("02.txt")
     (pictures / "02.txt").chmod(0o644)
     page.locator("[data-tool=retry]").click()
     saved(page)

@@ -380,6 +380,12 @@ function showTokens(row) {
 
 const tagChips = (row) => chipList(splitTags(currentLine(row)).map((tag, at) => chipNode(tag, at)));
 
+// The room of a picture is there before it is: what lies below must not jump under the pointer.
+function roomFor(row) {
+  const scale = Math.min(1, 768 / Math.max(row.width, row.height, 1));
+  return row.width && row.height ? `--wide: ${Math.round(row.width * scale)}; --high: ${Math.round(row.height * scale)}` : null;
+}
+
 function oneNode(row) {
   const large = root.classList.contains("is-large");
   const source = address(row, large ? 1536 : 768);
@@ -387,7 +393,7 @@ function oneNode(row) {
   const title = words(large ? "large.close" : "large.open");
   // The same picture is not drawn again: it would flicker.
   const picture = old?.firstElementChild.getAttribute("src") === source ? old
-    : el("button", { type: "button", class: "caption-picture", onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name, onerror: (event) => { const frame = event.target.parentElement; frame?.classList.add("is-broken"); frame?.setAttribute("data-problem", words("picture_unreadable")); } }));
+    : el("button", { type: "button", class: "caption-picture", style: roomFor(row), onclick: () => showLarge(!large), title, "aria-label": title }, el("img", { src: source, alt: row.name, onerror: (event) => { const frame = event.target.parentElement; frame?.classList.add("is-broken"); frame?.setAttribute("data-problem", words("picture_unreadable")); } }));
   layMask(picture, row, large);
   const editor = state.mode === "text" ? [textBox(row)] : [tagChips(row), addBox()];
   setTimeout(() => showTokens(currentRow()));
